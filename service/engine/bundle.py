@@ -1,0 +1,198 @@
+"""The bundle: one backbone, exported, proven, and named by the digest of its manifest.
+
+A bundle is a directory:
+
+    bundle.json            the manifest, described by `Manifest`
+    model.<variant>.onnx   the banked graph, with external data beside it
+    head.safetensors       the head modules that the checkpoint held
+    tokenizer.json         the tokenizer, its own padding and truncation cleared
+    MODEL_CARD.md          for people
+
+Every file but the manifest is named in it with its digest, so the digest of the manifest is the
+identity of the whole.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors.numpy import load_file
+
+from service.engine import digest
+from service.engine.errors import InvalidBundle
+
+FORMAT = 1
+MANIFEST = "bundle.json"
+HEAD_FILE = "head.safetensors"
+TOKENIZER_FILE = "tokenizer.json"
+CARD_FILE = "MODEL_CARD.md"
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Target(_Document):
+    """One linear layer of the encoder that LoRA may change."""
+
+    name: str = Field(description="path inside the encoder, as `peft` names it")
+    in_features: int
+    out_features: int
+
+
+class HeadStep(_Document):
+    """One step from the pooled hidden state to the logits.
+
+    `linear` multiplies by `<module>.weight` [out, in] and adds `<module>.bias`, where there is
+    one; `layer_norm` scales by `<module>.weight` [in] (and `.bias`); the rest are pointwise.
+    """
+
+    kind: Literal["linear", "layer_norm", "tanh", "relu", "gelu"]
+    module: str = Field("", description="path of the module in the classification model")
+    in_features: int = 0
+    out_features: int | None = Field(None, description="None where it is the number of labels")
+    bias: bool = True
+    epsilon: float = 1e-5
+
+
+class Head(_Document):
+    """The family's own head, without its dropout."""
+
+    pooling: Literal["first", "mean"]
+    steps: tuple[HeadStep, ...]
+    held: tuple[str, ...] = Field(description="modules that the checkpoint held")
+    missing: tuple[str, ...] = Field(description="modules that every adapter must bring")
+
+
+class Parity(_Document):
+    """What the exporter measured when it ran the graph against `transformers` and `peft`."""
+
+    passed: bool
+    texts: int
+    adapters: int
+    max_probability_error: float
+    mean_probability_error: float
+    label_agreement: float
+    max_embedding_error: float
+    max_neighbour_error: float = Field(description="same text alone and beside others")
+    tolerance: float
+
+
+class Variant(_Document):
+    """One precision of the graph."""
+
+    file: str
+    parity: Parity
+    tokens_per_second: float = Field(description="CPU provider, on the exporting machine")
+
+
+class Source(_Document):
+    """Where the weights came from."""
+
+    name: str
+    revision: str
+    architecture: str
+    files: dict[str, str]
+
+
+class Manifest(_Document):
+    """`bundle.json`."""
+
+    format: int
+    source: Source
+    family: str
+    task: Literal["text", "image"]
+    hidden_size: int
+    max_length: int = Field(description="tokens of one text, special tokens included")
+    position_offset: int = Field(description="the position of a text's first token")
+    token_types: bool = Field(description="whether the graph takes `token_types`")
+    encoder: str = Field(description="attribute of the classification model: `bert`, `roberta`")
+    targets: tuple[Target, ...]
+    max_rank: int
+    max_labels: int
+    head: Head
+    variants: dict[str, Variant]
+    files: dict[str, str] = Field(description="every other file of the bundle and its digest")
+    licence: str
+    exported_at: str
+    exported_by: str
+    versions: dict[str, str]
+    command: str = Field(description="the command that would export this bundle again")
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified bundle, ready to be served."""
+
+    path: Path
+    digest: str
+    manifest: Manifest
+    head: Mapping[str, NDArray[np.float32]]  # "<module>.weight" -> float32
+
+    def model_path(self, variant: str) -> Path:
+        """Return the path of the variant's graph; raise `InvalidBundle` where there is none."""
+        if variant not in self.manifest.variants:
+            have = ", ".join(sorted(self.manifest.variants))
+            raise InvalidBundle(f"{self.path}: no variant {variant!r}; the bundle has {have}")
+        return self.path / self.manifest.variants[variant].file
+
+
+def canonical(manifest: Manifest) -> bytes:
+    """Return the bytes of `bundle.json` for this manifest, which its digest covers."""
+    return orjson.dumps(
+        manifest.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2
+    )
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Read and verify the bundle at `path`.
+
+    Raises `InvalidBundle` where the manifest is absent, of another format or malformed, a file is
+    missing, outside the directory, or has another digest than the manifest says, or a variant has
+    no passed parity report.
+    """
+    manifest_path = path / MANIFEST
+    if not manifest_path.is_file():
+        raise InvalidBundle(f"{path}: no {MANIFEST} there; `tenantry export` writes bundles")
+    data = manifest_path.read_bytes()
+    try:
+        document = orjson.loads(data)
+        if isinstance(document, dict) and document.get("format") != FORMAT:
+            raise InvalidBundle(
+                f"{manifest_path}: format {document.get('format')!r}, this version reads {FORMAT};"
+                " export the model again"
+            )
+        manifest = Manifest.model_validate(document)
+    except orjson.JSONDecodeError as error:
+        raise InvalidBundle(f"{manifest_path}: not JSON: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InvalidBundle(f"{manifest_path}: {where}: {first['msg']}") from error
+    _verify_files(path, manifest)
+    for name, variant in manifest.variants.items():
+        if not variant.parity.passed:
+            raise InvalidBundle(f"{path}: variant {name!r} did not pass its parity report")
+        if variant.file not in manifest.files:
+            raise InvalidBundle(f"{path}: variant {name!r}: {variant.file} has no digest")
+    return Bundle(path, digest.of_bytes(data), manifest, load_file(path / HEAD_FILE))
+
+
+def _verify_files(path: Path, manifest: Manifest) -> None:
+    for needed in (HEAD_FILE, TOKENIZER_FILE):
+        if needed not in manifest.files:
+            raise InvalidBundle(f"{path}: the manifest names no {needed}")
+    for name, expected in manifest.files.items():
+        if Path(name).name != name or name in ("", ".", ".."):
+            raise InvalidBundle(f"{path}: the file name {name!r} leaves the bundle")
+        file = path / name
+        if file.is_symlink() or not file.is_file():
+            raise InvalidBundle(f"{path}: {name} is missing or not a plain file")
+        found = digest.of_file(file)
+        if found != expected:
+            raise InvalidBundle(f"{path}: {name} has digest {found}, the manifest says {expected}")

@@ -1,0 +1,110 @@
+"""One forward pass from planned texts to probabilities, and what to do when a number breaks.
+
+A pass shares rows between tenants. Masks select, so a neighbour's large numbers stay its own, but
+inf and NaN can still cross a matrix product (0 * inf). So when any output of a pass is not finite,
+every text of it is run again alone: the neighbours then get their right answers, and an adapter
+that is not finite alone is named as the cause.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.engine.adapter import Adapter, FloatArray
+from service.engine.bundle import Bundle
+from service.engine.feed import Lease, make_feed
+from service.engine.heads import Heads
+from service.engine.packing import Plan, plan
+from service.engine.runtime import Output, Runtime
+from service.engine.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An adapter that takes part in a pass, and where it lies in the bank."""
+
+    adapter: Adapter
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a pass gives, in the plan's order of texts."""
+
+    indices: tuple[int, ...]  # the planned text that each answer belongs to
+    probabilities: list[FloatArray | None]  # [labels]; None where the text alone is not finite
+    embeddings: FloatArray  # [texts, hidden]
+    tokens: int
+    poisonous: frozenset[str]  # digests whose texts were not finite alone
+    reruns: int  # texts that were run again alone
+
+
+class Forward:
+    """Runs planned passes on one runtime with one bundle's heads."""
+
+    def __init__(self, bundle: Bundle, runtime: Runtime) -> None:
+        self._heads = Heads(bundle)
+        self._offset = bundle.manifest.position_offset
+        self.runtime = runtime
+
+    def run(
+        self,
+        planned: Plan,
+        texts: Sequence[Tokens],
+        numbers: Sequence[int],
+        members: Sequence[Member],
+    ) -> Answered:
+        """Run one pass; `texts` and `numbers` (into `members`) are indexed as in the plan."""
+        indices = tuple(planned.placed)
+        output, tokens = self._pass(planned, texts, numbers, members)
+        probabilities = self._answer(output, [numbers[i] for i in indices], members)
+        embeddings = output.embedding
+        broken = not (output.finite and all(np.isfinite(p).all() for p in probabilities))
+        if not broken:
+            kept: list[FloatArray | None] = list(probabilities)
+            return Answered(indices, kept, embeddings, tokens, frozenset(), 0)
+        alone: list[FloatArray | None] = []
+        poisonous = set()
+        for at, index in enumerate(indices):
+            row, embedding = self._alone(texts[index], members[numbers[index]])
+            alone.append(row)
+            embeddings[at] = embedding
+            if row is None:
+                poisonous.add(members[numbers[index]].adapter.digest)
+        return Answered(indices, alone, embeddings, tokens, frozenset(poisonous), len(indices))
+
+    def _alone(self, text: Tokens, member: Member) -> tuple[FloatArray | None, FloatArray]:
+        single = plan([len(text)], [0], self.runtime.grid, 1)
+        output, _ = self._pass(single, [text], [0], [member])
+        row = self._answer(output, [0], [member])[0]
+        finite = output.finite and bool(np.isfinite(row).all())
+        return (row if finite else None), output.embedding[0]
+
+    def _pass(
+        self,
+        planned: Plan,
+        texts: Sequence[Tokens],
+        numbers: Sequence[int],
+        members: Sequence[Member],
+    ) -> tuple[Output, int]:
+        leases = [member.lease for member in members]
+        feed = make_feed(planned, texts, numbers, leases, self._offset, self.runtime.layout)
+        output = self.runtime.run(feed)
+        count = sum(map(len, planned.rows))
+        return Output(output.pooled[:count], output.embedding[:count]), feed.tokens
+
+    def _answer(
+        self, output: Output, numbers: Sequence[int], members: Sequence[Member]
+    ) -> list[FloatArray]:
+        """Return each text's probabilities [labels], in the order of `numbers`."""
+        rows_of: dict[int, list[int]] = {}
+        for row, number in enumerate(numbers):
+            rows_of.setdefault(number, []).append(row)
+        groups = [(members[number].adapter, rows) for number, rows in rows_of.items()]
+        found: list[FloatArray] = [output.pooled[0]] * len(numbers)
+        spread = self._heads.probabilities(output.pooled, groups)
+        for (_, rows), block in zip(groups, spread, strict=True):
+            for row, answer in zip(rows, block, strict=True):
+                found[row] = answer
+        return found
