@@ -1,0 +1,268 @@
+"""The proof: the exported graph against `transformers` and `peft`, on mixed batches.
+
+A handful of random adapters, of different ranks, scalings, targets and label counts, is made and
+saved by `peft` itself. Each answers its texts one by one in `transformers`; then all texts go
+through the very code that will serve them (tokeniser, planner, feed, bank, graph, heads), mixed
+into shared rows. Probabilities must agree to the tolerance, and an answer must not depend on who
+shares its row.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peft import LoraConfig, TaskType, get_peft_model
+from transformers import AutoModelForSequenceClassification
+
+from exporter.source import LoadedModel, fresh_heads_expected
+from service.engine.adapter import Adapter, FloatArray, read_adapter, read_tensors
+from service.engine.bundle import Bundle, Manifest, Parity
+from service.engine.forward import Forward, Member
+from service.engine.packing import plan
+from service.engine.runtime import OnnxRuntime
+from service.engine.tokens import Tokeniser, Tokens
+from service.measures import accuracy
+
+TOLERANCE = 1e-4
+_TEXTS = 64
+_SEED = 20260101
+_WORDS = (3, 5, 8, 13, 21, 34, 90, 160)  # lengths of the random texts, in tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One adapter made by `peft`, and its answers in `transformers`, text by text."""
+
+    adapter: Adapter
+    texts: tuple[int, ...]
+    probabilities: list[FloatArray]  # per text [labels]
+    embeddings: list[FloatArray]  # per text [hidden]
+
+
+def random_texts(loaded: LoadedModel, count: int, max_length: int) -> list[str]:
+    """Return texts of random tokens of the vocabulary, of many lengths, one beyond the limit."""
+    rng = np.random.default_rng(_SEED)
+    tokenizer = loaded.tokenizer
+    special = set(tokenizer.all_special_ids)
+    ids = [i for i in range(len(tokenizer)) if i not in special]
+    texts = []
+    for number in range(count):
+        words = min(_WORDS[number % len(_WORDS)], max_length)
+        if number == count - 1:
+            words = max_length + 8
+        texts.append(str(tokenizer.decode(rng.choice(ids, size=words).tolist())))
+    return texts
+
+
+def adapter_configs(manifest: Manifest) -> list[dict[str, Any]]:
+    """Return `LoraConfig` arguments, with `labels`, that cover what uploads may bring."""
+    names = [target.name for target in manifest.targets]
+    kind = names[0].rsplit(".", 1)[1] if names else ""
+    some = [name for name in names if name.endswith(f".{kind}")]
+    most = manifest.max_rank
+    half = max(1, most // 2)
+    configs: list[dict[str, Any]] = [
+        {"r": most, "lora_alpha": 2 * most, "target_modules": names, "labels": 7},
+        {"r": half, "lora_alpha": 16, "target_modules": names, "use_rslora": True, "labels": 2},
+        {"r": 1, "lora_alpha": 4, "target_modules": some, "labels": 3},
+        {
+            "r": half,
+            "lora_alpha": 8,
+            "target_modules": names,
+            "rank_pattern": {names[0]: most},
+            "alpha_pattern": {names[-1]: 32},
+            "labels": min(77, manifest.max_labels),
+        },
+    ]
+    return configs if names else []
+
+
+def make_reference(
+    loaded: LoadedModel,
+    manifest: Manifest,
+    config: dict[str, Any],
+    number: int,
+    texts: Sequence[str],
+    mine: tuple[int, ...],
+) -> Reference:
+    """Make one random adapter with `peft`, save it, read it as an upload, and ask it."""
+    labels = int(config.pop("labels"))
+    torch.manual_seed(_SEED + number)
+    with fresh_heads_expected():
+        model = AutoModelForSequenceClassification.from_pretrained(
+            loaded.path,
+            num_labels=labels,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            attn_implementation="eager",
+            ignore_mismatched_sizes=True,
+            dtype="float32",
+        )
+    saved = sorted({m.split(".")[0] for m in (*manifest.head.missing, _last_module(manifest))})
+    saved = [_top_module(model, name) for name in saved]
+    tuned = get_peft_model(
+        model, LoraConfig(task_type=TaskType.SEQ_CLS, modules_to_save=saved, **config)
+    ).eval()
+    for name, parameter in tuned.named_parameters():
+        if "lora_" in name:
+            parameter.data.normal_(0.0, 0.05)
+        elif "modules_to_save" in name and parameter.dim() == 2:
+            parameter.data.normal_(0.0, 0.1)
+    with tempfile.TemporaryDirectory() as folder:
+        tuned.save_pretrained(folder)
+        document = json.loads((Path(folder) / "adapter_config.json").read_text())
+        tensors = read_tensors(Path(folder) / "adapter_model.safetensors")
+    adapter = read_adapter(
+        f"proof:{number}", document, tensors, [f"label {i}" for i in range(labels)], manifest
+    )
+    probabilities = []
+    embeddings = []
+    hidden: list[torch.Tensor] = []
+    encoder = tuned.get_submodule(f"base_model.model.{manifest.encoder}")
+    encoder.register_forward_hook(lambda _module, _inputs, output: hidden.append(output[0]))
+    with torch.inference_mode():
+        for index in mine:
+            encoded = loaded.tokenizer(
+                texts[index], return_tensors="pt", truncation=True, max_length=manifest.max_length
+            )
+            probabilities.append(tuned(**encoded).logits.softmax(-1)[0].numpy())
+            embeddings.append(hidden.pop()[0].mean(0).numpy())
+    return Reference(adapter, mine, probabilities, embeddings)
+
+
+def prove(
+    loaded: LoadedModel, bundle: Bundle, done: Callable[[int, int], None]
+) -> tuple[Parity, float]:
+    """Run the proof on an unproven bundle; return the report and tokens per second on the CPU.
+
+    `done(n, of)` is called after each step. The report says whether it passed; raises nothing of
+    its own.
+    """
+    manifest = bundle.manifest
+    texts = random_texts(loaded, _TEXTS, manifest.max_length)
+    configs = adapter_configs(manifest)
+    references = []
+    for number, config in enumerate(configs):
+        mine = tuple(range(number, _TEXTS, len(configs)))
+        references.append(make_reference(loaded, manifest, config, number, texts, mine))
+        done(number + 1, len(configs) + 3)
+    runtime = OnnxRuntime(bundle, "cpu", slots=len(references))
+    forward = Forward(bundle, runtime)
+    members = [
+        Member(reference.adapter, runtime.write(slot, reference.adapter))
+        for slot, reference in enumerate(references, 1)
+    ]
+    numbers = [index % len(configs) for index in range(_TEXTS)]
+    tokens = Tokeniser(bundle).encode(texts)
+    mixed, embeddings = run_all(forward, tokens, numbers, members)
+    done(len(configs) + 1, len(configs) + 3)
+    alone = [run_all(forward, [tokens[i]], [0], [members[numbers[i]]])[0][0] for i in range(_TEXTS)]
+    done(len(configs) + 2, len(configs) + 3)
+    parity = _compare(references, mixed, alone, embeddings)
+    speed = tokens_per_second(forward, members)
+    done(len(configs) + 3, len(configs) + 3)
+    return parity, speed
+
+
+def run_all(
+    forward: Forward,
+    tokens: Sequence[Tokens],
+    numbers: Sequence[int],
+    members: Sequence[Member],
+) -> tuple[list[FloatArray], list[FloatArray]]:
+    """Answer all texts in shared passes; return probabilities and embeddings per text.
+
+    A text whose numbers are not finite gives NaN.
+    """
+    probabilities: dict[int, FloatArray] = {}
+    embeddings: dict[int, FloatArray] = {}
+    left = list(range(len(tokens)))
+    while left:
+        planned = plan(
+            [len(tokens[i]) for i in left],
+            [numbers[i] for i in left],
+            forward.runtime.grid,
+            len(members),
+        )
+        answered = forward.run(
+            planned, [tokens[i] for i in left], [numbers[i] for i in left], members
+        )
+        for at, index in enumerate(answered.indices):
+            row = answered.probabilities[at]
+            count = len(members[numbers[left[index]]].adapter.labels)
+            nothing = np.full(count, np.nan, dtype=np.float32)
+            probabilities[left[index]] = nothing if row is None else row
+            embeddings[left[index]] = answered.embeddings[at]
+        gone = set(answered.indices)
+        left = [text for index, text in enumerate(left) if index not in gone]
+    order = range(len(tokens))
+    return [probabilities[i] for i in order], [embeddings[i] for i in order]
+
+
+def tokens_per_second(forward: Forward, members: Sequence[Member]) -> float:
+    """Return the speed of full passes that mix the members, median of seven."""
+    shape = max(forward.runtime.grid.by_row[0], key=lambda s: s.capacity)
+    length = min(16, shape.tokens)
+    count = shape.capacity // length
+    tokens = [Tokens([1] * length, None, False, 0)] * count
+    numbers = [i % len(members) for i in range(count)]
+    planned = plan([length] * count, numbers, forward.runtime.grid, len(members))
+    seconds = []
+    for _ in range(8):
+        start = time.perf_counter()
+        forward.run(planned, tokens, numbers, members)
+        seconds.append(time.perf_counter() - start)
+    return float(shape.capacity / np.median(seconds[1:]))
+
+
+def _compare(
+    references: Sequence[Reference],
+    mixed: Sequence[FloatArray],
+    alone: Sequence[FloatArray],
+    embeddings: Sequence[FloatArray],
+) -> Parity:
+    errors = []
+    embedding_errors = []
+    found = []
+    expected = []
+    for reference in references:
+        for index, wanted, embedding in zip(
+            reference.texts, reference.probabilities, reference.embeddings, strict=True
+        ):
+            errors.append(np.abs(mixed[index] - wanted).max())
+            scale = np.abs(embedding).max()
+            embedding_errors.append(np.abs(embeddings[index] - embedding).max() / scale)
+            found.append(int(mixed[index].argmax()))
+            expected.append(int(wanted.argmax()))
+    neighbour = max(float(np.abs(a - m).max()) for a, m in zip(alone, mixed, strict=True))
+    worst = max(float(max(errors)), neighbour, float(max(embedding_errors)))
+    return Parity(
+        passed=bool(np.isfinite(worst) and worst <= TOLERANCE),
+        texts=len(errors),
+        adapters=len(references),
+        max_probability_error=float(max(errors)),
+        mean_probability_error=float(np.mean(errors)),
+        label_agreement=accuracy(np.array(found), np.array(expected)),
+        max_embedding_error=float(max(embedding_errors)),
+        max_neighbour_error=neighbour,
+        tolerance=TOLERANCE,
+    )
+
+
+def _last_module(manifest: Manifest) -> str:
+    return manifest.head.steps[-1].module
+
+
+def _top_module(model: torch.nn.Module, name: str) -> str:
+    """Return the name by which `peft` saves a head module: `classifier`, `pooler`."""
+    prefix: str = model.base_model_prefix  # type: ignore[assignment]
+    if name != prefix:
+        return name
+    return "pooler"
