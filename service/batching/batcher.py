@@ -1,0 +1,475 @@
+"""The batcher: takes what waits, runs it in one pass, settles the callers.
+
+There is no waiting time: a pass holds what arrived while the last one ran. One thread owns the
+runtime and the bank; callers are coroutines, and the lock is only ever held for queue work.
+Nothing of HTTP comes here: token arrays, an adapter digest and a deadline go in, arrays come out.
+"""
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from service.batching.queue import Entry, Job, Queue, Ticket
+from service.batching.residency import HostCache, Residency, Resident
+from service.engine.adapter import Adapter, FloatArray
+from service.engine.errors import InvalidAdapter, NonFiniteOutput, Problem
+from service.engine.forward import Answered, Forward
+from service.engine.packing import Plan, plan
+from service.engine.tokens import Tokens
+from service.errors import AdapterQuarantined, DeadlinePassed, Stopping
+
+log = logging.getLogger(__name__)
+
+_LOOKED_AT = 512  # waiting texts that one plan looks at,
+_LOOKED_AT_PASSES = 8  # and how many full passes they may fill
+_WRITES = 32  # adapters written into slots between two passes, at most
+
+
+class BatchMetrics(Protocol):
+    """What the batcher reports; `service/metrics.py` has the real one."""
+
+    def batch_ran(
+        self, *, texts: int, tokens: int, capacity: int, adapters: int, seconds: float
+    ) -> None:
+        """Count a pass."""
+        ...
+
+    def adapter_loaded(self, seconds: float) -> None:
+        """Count an adapter's way from the store to host memory."""
+        ...
+
+    def adapter_evicted(self) -> None:
+        """Count an adapter that left its slot for another."""
+        ...
+
+    def quarantined(self) -> None:
+        """Count an adapter taken out of service for non-finite numbers."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a job's caller gets; arrays are in the order of its texts."""
+
+    digest: str  # read from the slots that computed the rows
+    labels: tuple[str, ...]
+    probabilities: FloatArray  # [texts, labels]
+    embeddings: FloatArray  # [texts, hidden], mean-pooled, not normalised
+    queue_s: float
+    compute_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class BatcherStatus:
+    """A look at the batcher, for pages and gauges."""
+
+    queue_texts: int
+    queue_tokens: int
+    running_texts: int
+    slots: int
+    slots_used: int
+    host_adapters: int
+    host_bytes: int
+    quarantined: tuple[str, ...]
+    provider: str
+    precision: str
+    reason: str
+
+
+@dataclass(slots=True)
+class _Waiter:
+    loop: asyncio.AbstractEventLoop
+    future: "asyncio.Future[Answer]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """Entries whose adapters lie in (pinned) slots; `numbers` index `residents`."""
+
+    entries: list[Entry]
+    residents: list[Resident]
+    numbers: list[int]
+
+
+class Batcher:
+    """Answers jobs with one runtime. Create, `start()`, `answer()` from coroutines, `stop()`."""
+
+    def __init__(
+        self,
+        open_forward: Callable[[], Forward],
+        load: Callable[[str], Adapter],
+        metrics: BatchMetrics,
+        *,
+        queue_texts_max: int,
+        queue_tokens_max: int,
+        host_cache_bytes_max: int,
+        reason: str = "",
+        on_quarantine: Callable[[str], None] | None = None,
+    ) -> None:
+        """`open_forward` is called on the runtime's thread; `load(digest)` reads the store."""
+        self._open_forward = open_forward
+        self._load = load
+        self._metrics = metrics
+        self._reason = reason
+        self._on_quarantine = on_quarantine
+        self._queue = Queue(queue_texts_max, queue_tokens_max)
+        self._cache = HostCache(host_cache_bytes_max)
+        self._forward: Forward | None = None
+        self._residency: Residency | None = None
+        self._wake = threading.Condition()
+        self._waiters: dict[Ticket, _Waiter] = {}
+        self._arrivals: list[tuple[str, Exception | None]] = []
+        self._parked: dict[str, list[Entry]] = {}  # entries that wait for a load, by digest
+        self._parked_texts = 0
+        self._quarantined: set[str] = set()
+        self._probing: set[str] = set()
+        self._draining = False
+        self._when_idle: Callable[[], object] | None = None
+        self._closed = False
+        self._running_texts = 0
+        self._capacity = 0  # tokens of the largest pass
+        self._thread = threading.Thread(target=self._work, name="tenantry-engine", daemon=True)
+        self._ready = threading.Event()
+        self._failure: Exception | None = None
+        self.warm_steps = (0, 1)  # shapes run, of how many
+
+    # --- callers' side -------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the runtime and run every shape once; return when it is ready.
+
+        Raises what opening raised.
+        """
+        self._thread.start()
+        await asyncio.to_thread(self._ready.wait)
+        if self._failure is not None:
+            raise self._failure
+
+    @property
+    def ready(self) -> bool:
+        """Return whether jobs are taken."""
+        return self._ready.is_set() and self._failure is None and not self._draining
+
+    async def answer(self, job: Job) -> Answer:
+        """Answer a job.
+
+        Raises `Stopping`, `QueueFull`, `AdapterQuarantined`, `DeadlinePassed`, `NonFiniteOutput`,
+        or what loading the adapter raised. A cancelled caller frees its places at once.
+        """
+        loop = asyncio.get_running_loop()
+        ticket = Ticket(job, time.monotonic())
+        waiter = _Waiter(loop, loop.create_future())
+        with self._wake:
+            if self._draining:
+                raise Stopping("the server is stopping and takes no new work; try another one")
+            if job.digest in self._quarantined:
+                raise AdapterQuarantined(f"the adapter {job.digest} is quarantined")
+            self._queue.add(ticket)
+            self._waiters[ticket] = waiter
+            self._wake.notify()
+        timer = None
+        if job.deadline_s is not None:
+            late = DeadlinePassed("the deadline passed before the answer was there")
+            wait_s = job.deadline_s - time.monotonic()
+            timer = loop.call_later(wait_s, self._fail, ticket, late)
+        try:
+            return await waiter.future
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if ticket in self._waiters:  # the caller left
+                self._drop(ticket)
+
+    async def probe(self, adapter: Adapter, texts: Sequence[Tokens]) -> None:
+        """Run an adapter that is not in the store yet on a few texts, among everybody's work.
+
+        Raises `InvalidAdapter` where its numbers are not finite, and what `answer` raises.
+        """
+        self._cache.put(adapter)
+        with self._wake:
+            self._probing.add(adapter.digest)
+        try:
+            await self.answer(Job(adapter.digest, texts))
+        except NonFiniteOutput as error:
+            self.forget(adapter.digest)
+            what = "gives inf or NaN for ordinary texts; nothing would ever be answered with it"
+            raise InvalidAdapter([Problem("adapter_model.safetensors", what)]) from error
+        finally:
+            with self._wake:
+                self._probing.discard(adapter.digest)
+
+    def forget(self, digest: str) -> None:
+        """Drop an adapter from host memory; its slot goes to the next one that needs it."""
+        self._cache.discard(digest)
+
+    async def stop(self, drain_s: float) -> None:
+        """Take nothing new, answer what was accepted within `drain_s` seconds, and end."""
+        loop = asyncio.get_running_loop()
+        answered = asyncio.Event()
+        with self._wake:
+            self._draining = True
+            self._when_idle = lambda: loop.call_soon_threadsafe(answered.set)
+            if not self._waiters:
+                answered.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(answered.wait(), drain_s)
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        for ticket in list(self._waiters):
+            self._fail(ticket, Stopping("the server stopped before the answer was there"))
+        if self._thread.ident is not None:
+            await asyncio.to_thread(self._thread.join, 30.0)
+
+    def status(self) -> BatcherStatus:
+        """Return what it is doing now."""
+        forward, residency = self._forward, self._residency
+        runtime = forward.runtime if forward else None
+        return BatcherStatus(
+            queue_texts=self._queue.texts + self._parked_texts,
+            queue_tokens=self._queue.tokens,
+            running_texts=self._running_texts,
+            slots=runtime.slots if runtime else 0,
+            slots_used=len(residency.slots) if residency else 0,
+            host_adapters=len(self._cache),
+            host_bytes=self._cache.bytes,
+            quarantined=tuple(sorted(self._quarantined)),
+            provider=runtime.provider if runtime else "",
+            precision=runtime.variant if runtime else "",
+            reason=self._reason,
+        )
+
+    def _drop(self, ticket: Ticket) -> None:
+        with self._wake:
+            self._queue.drop(ticket)
+            self._leave(ticket)
+
+    def _leave(self, ticket: Ticket) -> _Waiter | None:
+        """Take the ticket's caller off the list; under the lock."""
+        waiter = self._waiters.pop(ticket, None)
+        if self._when_idle is not None and not self._waiters:
+            self._when_idle()
+        return waiter
+
+    def _fail(self, ticket: Ticket, error: Exception) -> None:
+        """End a ticket with an error; on the event loop."""
+        waiter = self._waiters.get(ticket)
+        self._drop(ticket)
+        if waiter is not None and not waiter.future.done():
+            waiter.future.set_exception(error)
+
+    # --- the engine's thread -------------------------------------------------------------
+
+    def _work(self) -> None:
+        try:
+            self._forward = self._open_forward()
+            self._capacity = max(s.capacity for s in self._forward.runtime.grid.shapes)
+            self._forward.runtime.warm(self._warmed)
+            self._residency = Residency(
+                self._forward.runtime, self._cache, self._timed_load, self._on_arrival
+            )
+        except Exception as error:  # noqa: BLE001 - start() raises it
+            self._failure = error
+            self._ready.set()
+            return
+        self._ready.set()
+        while (entries := self._next_entries()) is not None:
+            ready = self._bring(entries)
+            if not ready.entries:
+                continue
+            try:
+                self._run(ready)
+            except Exception as error:  # a pass must not end the thread: its callers get it
+                log.exception("a forward pass failed")
+                self._settle_failed(ready.entries, error)
+        self._residency.close()
+
+    def _warmed(self, done: int, of: int) -> None:
+        self.warm_steps = (done, of)
+
+    def _timed_load(self, digest: str) -> Adapter:
+        start = time.monotonic()
+        adapter = self._load(digest)
+        self._metrics.adapter_loaded(time.monotonic() - start)
+        return adapter
+
+    def _on_arrival(self, digest: str, error: Exception | None) -> None:
+        with self._wake:
+            self._arrivals.append((digest, error))
+            self._wake.notify()
+
+    def _next_entries(self) -> list[Entry] | None:
+        """Wait for work and take the oldest texts; None when it is time to end."""
+        with self._wake:
+            while not (self._queue.texts or self._arrivals or self._closed):
+                self._wake.wait()
+            if self._closed:
+                return None
+            for digest, error in self._arrivals:
+                self._unpark(digest, error)
+            self._arrivals.clear()
+            return self._queue.take(_LOOKED_AT, _LOOKED_AT_PASSES * self._capacity)
+
+    def _unpark(self, digest: str, error: Exception | None) -> None:
+        assert self._residency is not None
+        self._residency.settled(digest)
+        entries = self._parked.pop(digest, [])
+        self._parked_texts -= len(entries)
+        if error is None:
+            self._queue.put_back(entries)
+            return
+        for ticket in {entry.ticket for entry in entries}:
+            waiter = self._waiters.get(ticket)
+            if waiter is not None:
+                waiter.loop.call_soon_threadsafe(self._fail, ticket, error)
+
+    def _bring(self, entries: Sequence[Entry]) -> _Ready:
+        """Find out who can run now; the others are parked (on their way) or put back."""
+        residency = self._residency
+        assert residency is not None
+        residents: dict[str, int] = {}
+        absent: set[str] = set()
+        ready = _Ready([], [], [])
+        later: list[Entry] = []
+        evictions, writes = residency.evictions, residency.writes
+        for entry in entries:
+            digest = entry.digest
+            if digest not in residents and digest not in absent:
+                resident = residency.find(digest)
+                if resident is None and residency.writes - writes < _WRITES:
+                    resident = residency.bring(digest)
+                if resident is None:
+                    absent.add(digest)
+                else:
+                    residency.slots.pin(resident.slot)
+                    residents[digest] = len(ready.residents)
+                    ready.residents.append(resident)
+            if digest in residents:
+                ready.entries.append(entry)
+                ready.numbers.append(residents[digest])
+            elif residency.is_loading(digest):
+                self._parked.setdefault(digest, []).append(entry)
+                self._parked_texts += 1
+            else:
+                later.append(entry)
+        for _ in range(residency.evictions - evictions):
+            self._metrics.adapter_evicted()
+        if later:
+            with self._wake:
+                self._queue.put_back(later)
+        return ready
+
+    def _run(self, ready: _Ready) -> None:
+        """Run one pass over some of the entries; the rest go back to the queue's front."""
+        forward, residency = self._forward, self._residency
+        assert forward is not None
+        assert residency is not None
+        entries, residents, numbers = ready.entries, ready.residents, ready.numbers
+        try:
+            texts = [entry.tokens for entry in entries]
+            planned = plan(
+                [len(t) for t in texts], numbers, forward.runtime.grid, forward.runtime.slots
+            )
+            placed = set(planned.placed)
+            rest = [entry for index, entry in enumerate(entries) if index not in placed]
+            if rest:
+                with self._wake:
+                    self._queue.put_back(rest)
+            self._running_texts = len(placed)
+            start = time.monotonic()
+            for index in placed:
+                if entries[index].ticket.started_at is None:
+                    entries[index].ticket.started_at = start
+            members = [resident.member for resident in residents]
+            answered = forward.run(planned, texts, numbers, members)
+            seconds = time.monotonic() - start
+            self._account(planned, answered, numbers, seconds)
+            self._settle(ready, answered, seconds)
+        finally:
+            self._running_texts = 0
+            for resident in residents:
+                residency.slots.unpin(resident.slot)
+
+    def _account(
+        self, planned: Plan, answered: Answered, numbers: Sequence[int], seconds: float
+    ) -> None:
+        self._metrics.batch_ran(
+            texts=len(answered.indices),
+            tokens=answered.tokens,
+            capacity=planned.shape.capacity,
+            adapters=len({numbers[i] for i in answered.indices}),
+            seconds=seconds,
+        )
+        for digest in answered.poisonous:
+            if digest not in self._probing and digest not in self._quarantined:
+                self._quarantined.add(digest)
+                self._metrics.quarantined()
+                log.error("quarantined adapter %s: it gave non-finite numbers", digest)
+                if self._on_quarantine is not None:
+                    self._on_quarantine(digest)
+
+    def _settle(self, ready: _Ready, answered: Answered, seconds: float) -> None:
+        """Hand out answers; callers whose job is complete are woken, once per event loop."""
+        assert self._residency is not None
+        done: dict[asyncio.AbstractEventLoop, list[tuple[Ticket, Exception | None]]] = {}
+        for at, index in enumerate(answered.indices):
+            entry = ready.entries[index]
+            ticket = entry.ticket
+            resident = ready.residents[ready.numbers[index]]
+            row = answered.probabilities[at]
+            waiter = self._waiters.get(ticket)
+            if ticket.dropped or waiter is None:
+                continue
+            if row is None:
+                error = NonFiniteOutput(resident.slot.digest)
+                done.setdefault(waiter.loop, []).append((ticket, error))
+                continue
+            assert self._residency.slots.is_current(resident.slot), "a slot moved under a pass"
+            ticket.digests.add(resident.slot.digest)
+            ticket.labels = resident.member.adapter.labels
+            ticket.probabilities[entry.position] = row
+            ticket.embeddings[entry.position] = answered.embeddings[at]
+            ticket.compute_s += seconds / len(answered.indices)
+            ticket.missing -= 1
+            if ticket.missing == 0:
+                done.setdefault(waiter.loop, []).append((ticket, None))
+        for loop, finished in done.items():
+            loop.call_soon_threadsafe(self._wake_callers, finished)
+
+    def _settle_failed(self, entries: Sequence[Entry], error: Exception) -> None:
+        for ticket in {entry.ticket for entry in entries}:
+            waiter = self._waiters.get(ticket)
+            if waiter is not None:
+                waiter.loop.call_soon_threadsafe(self._fail, ticket, error)
+
+    def _wake_callers(self, finished: Sequence[tuple[Ticket, Exception | None]]) -> None:
+        """Resolve the callers' futures; on their event loop."""
+        for ticket, error in finished:
+            if error is not None:
+                self._fail(ticket, error)
+                continue
+            with self._wake:
+                waiter = self._leave(ticket)
+            if waiter is not None and not waiter.future.done():
+                waiter.future.set_result(_answer_of(ticket))
+
+
+def _answer_of(ticket: Ticket) -> Answer:
+    assert len(ticket.digests) == 1, "one job is answered by one adapter"
+    assert ticket.started_at is not None
+    rows = [row for row in ticket.probabilities if row is not None]
+    return Answer(
+        digest=next(iter(ticket.digests)),
+        labels=ticket.labels,
+        probabilities=np.stack(rows),
+        embeddings=np.stack(ticket.embeddings),
+        queue_s=ticket.started_at - ticket.queued_at,
+        compute_s=ticket.compute_s,
+    )

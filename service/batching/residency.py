@@ -1,0 +1,151 @@
+"""Residency: from the store to host memory, and from there into the bank's slots.
+
+Loads from the store run on threads of their own, so a miss stalls nobody; writes into the bank
+happen between passes, on the thread that runs them. Host memory keeps loaded adapters at their
+own rank, least recently used out first, within a bound in bytes.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+
+from service.batching.slots import Slot, Slots
+from service.engine.adapter import Adapter
+from service.engine.forward import Member
+from service.engine.runtime import Runtime
+
+_LOADERS = 2
+
+
+class HostCache:
+    """Loaded adapters, bounded in bytes; used from several threads."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_max = bytes_max
+        self.bytes = 0
+        self._lock = Lock()
+        self._adapters: OrderedDict[str, Adapter] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._adapters)
+
+    def get(self, digest: str) -> Adapter | None:
+        """Return the adapter, which counts as a use, or None."""
+        with self._lock:
+            adapter = self._adapters.get(digest)
+            if adapter is not None:
+                self._adapters.move_to_end(digest)
+            return adapter
+
+    def put(self, adapter: Adapter) -> None:
+        """Keep the adapter; the least recently used leave while there are too many bytes."""
+        with self._lock:
+            self._remove(adapter.digest)
+            self._adapters[adapter.digest] = adapter
+            self.bytes += adapter.nbytes
+            while self.bytes > self.bytes_max and len(self._adapters) > 1:
+                self._remove(next(iter(self._adapters)))
+
+    def discard(self, digest: str) -> None:
+        """Forget the adapter, if it is there."""
+        with self._lock:
+            self._remove(digest)
+
+    def _remove(self, digest: str) -> None:
+        adapter = self._adapters.pop(digest, None)
+        if adapter is not None:
+            self.bytes -= adapter.nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """An adapter in its slot."""
+
+    slot: Slot
+    member: Member
+
+
+class Residency:
+    """Brings adapters into slots. All but `HostCache` is for the runtime's thread alone."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        cache: HostCache,
+        load: Callable[[str], Adapter],
+        arrived: Callable[[str, Exception | None], None],
+    ) -> None:
+        """`load(digest)` reads the store; `arrived(digest, error)` is told, on another thread."""
+        self.slots = Slots(runtime.slots)
+        self._runtime = runtime
+        self._cache = cache
+        self._load = load
+        self._arrived = arrived
+        self._resident: dict[str, Resident] = {}
+        self._loading: set[str] = set()
+        self._pool = ThreadPoolExecutor(_LOADERS, thread_name_prefix="tenantry-load")
+        self.evictions = 0
+        self.writes = 0
+
+    def find(self, digest: str) -> Resident | None:
+        """Return the adapter's slot, which counts as a use, or None."""
+        return self._resident[digest] if self.slots.find(digest) is not None else None
+
+    def bring(self, digest: str) -> Resident | None:
+        """Return the adapter in a slot, writing it there if host memory has it.
+
+        None where it must be loaded first (which this begins) or where every slot is in use.
+        """
+        resident = self.find(digest)
+        if resident is not None:
+            return resident
+        adapter = self._cache.get(digest)
+        if adapter is None:
+            self._begin_load(digest)
+            return None
+        if not self.slots.can_allocate():
+            return None
+        slot, left = self.slots.allocate(digest)
+        if left is not None:
+            del self._resident[left]
+            self.evictions += 1
+        lease = self._runtime.write(slot.number, adapter)
+        self.writes += 1
+        resident = Resident(slot, Member(adapter, lease))
+        self._resident[digest] = resident
+        return resident
+
+    def is_loading(self, digest: str) -> bool:
+        """Return whether the adapter is on its way from the store."""
+        return digest in self._loading
+
+    def settled(self, digest: str) -> None:
+        """Note that a load has ended."""
+        self._loading.discard(digest)
+
+    def release(self, digest: str) -> None:
+        """Take an adapter out of its slot, if it has one, and out of host memory."""
+        if digest in self._resident and not self.slots.is_pinned(digest):
+            self.slots.release(digest)
+            del self._resident[digest]
+        self._cache.discard(digest)
+
+    def close(self) -> None:
+        """Stop the loaders."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _begin_load(self, digest: str) -> None:
+        if digest in self._loading:
+            return
+        self._loading.add(digest)
+        self._pool.submit(self._load_one, digest)
+
+    def _load_one(self, digest: str) -> None:
+        try:
+            self._cache.put(self._load(digest))
+        except Exception as error:  # noqa: BLE001 - the callers who wait for it get it
+            self._arrived(digest, error)
+        else:
+            self._arrived(digest, None)
