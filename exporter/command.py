@@ -17,7 +17,7 @@ _STAGES = {"load": "reading the model", "trace": "tracing the graph", "prove": "
 
 def export(
     model: Annotated[str, typer.Argument(help="A local directory, or a name on the hub.")],
-    out: Annotated[Path, typer.Option(help="Where the bundle goes; must not exist yet.")],
+    out: Annotated[Path, typer.Option(help="Where the bundle goes; a new or empty directory.")],
     targets: Annotated[
         str,
         typer.Option(

@@ -1,6 +1,7 @@
 """Exporting: load, wire, trace, prove, and only then write the bundle, all of it or nothing."""
 
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -76,12 +77,16 @@ class Request:
     def command(self) -> str:
         """Return the command line that asks for this."""
         parts = ["tenantry", "export", self.model, "--out", self.out.name]
+        if self.revision is not None:
+            parts += ["--revision", self.revision]
+        if self.licence is not None:
+            parts += ["--licence", self.licence]
         if self.targets:
             parts += ["--targets", ",".join(self.targets)]
         parts += ["--max-rank", str(self.max_rank), "--max-labels", str(self.max_labels)]
         if self.max_length is not None:
             parts += ["--max-length", str(self.max_length)]
-        return " ".join(parts)
+        return shlex.join(parts)
 
 
 def export_bundle(request: Request, progress: Progress) -> Bundle:
@@ -196,6 +201,7 @@ def _manifest(
             steps=assembled.head,
             held=tuple(m for m in modules if m not in loaded.missing),
             missing=missing,
+            labels=None if assembled.head[-1].module in missing else config.num_labels,
         ),
         variants={"fp32": Variant(file="model.fp32.onnx", parity=_UNPROVEN, tokens_per_second=0.0)},
         files={},

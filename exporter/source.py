@@ -113,10 +113,16 @@ def fresh_heads_expected() -> Iterator[None]:
 
 
 def serving_tokenizer(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
-    """Return the checkpoint's tokenizer with its own padding and truncation cleared."""
+    """Return the checkpoint's tokenizer with its own padding and truncation cleared.
+
+    Raises `UnreadableModel` where it has no tokens for an empty text: such a text would have no
+    first token, and the head of most families looks at nothing else.
+    """
     copy: Tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     copy.no_padding()
     copy.no_truncation()
+    if not copy.encode("").ids:
+        raise UnreadableModel("the tokenizer adds no special tokens; its post-processor is missing")
     return copy
 
 

@@ -57,7 +57,7 @@ class HostBank:
     def write(self, slot: int, adapter: Adapter) -> Lease:
         """Write the adapter's weights into the slot; return where they lie."""
         assert 1 <= slot <= self.slots, "slot 0 is the bare backbone"
-        assert adapter.rank <= self._stride
+        assert adapter.rank <= self._stride, "an adapter must not reach into the next slot"
         start = slot * self._stride
         for i, target in enumerate(self._targets):
             delta = adapter.deltas.get(target.name)
@@ -74,20 +74,18 @@ class LocalRows:
     """The bank rows of one batch, stacked and renumbered, in buffers of few sizes.
 
     For providers that copy or convert the whole bank input at each run: they then see only the
-    rows that the batch uses.
+    rows that the batch uses. How many rows the buffers have follows from the shape of the feed's
+    columns, so that they add no shapes of their own.
     """
 
-    def __init__(self, bank: HostBank, smallest: int) -> None:
+    def __init__(self, bank: HostBank) -> None:
         self._bank = bank
-        self._smallest = smallest
         self._buffers: dict[int, list[FloatArray]] = {}
 
     def gather(self, feed: Feed) -> tuple[list[FloatArray], IntArray]:
         """Return the arrays to feed as banks, and `feed.columns` renumbered for them."""
         used, renumbered = np.unique(feed.columns, return_inverse=True)
-        size = self._smallest
-        while size < len(used):
-            size *= 2
+        size = feed.columns.size
         buffers = self._buffers.get(size)
         if buffers is None:
             buffers = [np.zeros((size, a.shape[1]), np.float32) for a in self._bank.arrays]

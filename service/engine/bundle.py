@@ -21,6 +21,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from service.engine import digest
@@ -67,6 +68,7 @@ class Head(_Document):
     steps: tuple[HeadStep, ...]
     held: tuple[str, ...] = Field(description="modules that the checkpoint held")
     missing: tuple[str, ...] = Field(description="modules that every adapter must bring")
+    labels: int | None = Field(None, description="of the last module, where the checkpoint held it")
 
 
 class Parity(_Document):
@@ -180,7 +182,20 @@ def open_bundle(path: Path) -> Bundle:
             raise InvalidBundle(f"{path}: variant {name!r} did not pass its parity report")
         if variant.file not in manifest.files:
             raise InvalidBundle(f"{path}: variant {name!r}: {variant.file} has no digest")
-    return Bundle(path, digest.of_bytes(data), manifest, load_file(path / HEAD_FILE))
+    if not manifest.variants:
+        raise InvalidBundle(f"{path}: the manifest names no variant of the graph")
+    return Bundle(path, digest.of_bytes(data), manifest, _read_head(path, manifest))
+
+
+def _read_head(path: Path, manifest: Manifest) -> dict[str, NDArray[np.float32]]:
+    try:
+        tensors = load_file(path / HEAD_FILE)
+    except SafetensorError as error:
+        raise InvalidBundle(f"{path}: {HEAD_FILE} cannot be read: {error}") from error
+    absent = [m for m in manifest.head.held if f"{m}.weight" not in tensors]
+    if absent:
+        raise InvalidBundle(f"{path}: {HEAD_FILE} lacks {', '.join(absent)}, which it should hold")
+    return tensors
 
 
 def _verify_files(path: Path, manifest: Manifest) -> None:

@@ -68,6 +68,7 @@ class DeviceBank:
     def write(self, slot: int, adapter: Adapter) -> Lease:
         """Copy the adapter's weights into the slot; return where they lie."""
         assert 1 <= slot <= self.slots, "slot 0 is the bare backbone"
+        assert adapter.rank <= self._stride, "an adapter must not reach into the next slot"
         start = slot * self._stride
         for i, target in enumerate(self._targets):
             delta = adapter.deltas.get(target.name)

@@ -11,6 +11,8 @@ from service.engine.tokens import Tokens
 
 IntArray = NDArray[np.int64]
 
+_SHORT_TEXT = 4  # tokens; a static pass of shorter texts has a shape that was not prepared
+
 NO_ADAPTER = -1
 PADDING = -2
 
@@ -49,19 +51,23 @@ class Layout:
 
     block_tokens: int = 64
     column_step: int = 8
-    text_step: int = 1
-    doubling: bool = False  # round columns up to a power of two times the step: fewer shapes
+    static: bool = False  # few shapes: columns double, and the pass's size says how many texts
 
     def columns(self, needed: int) -> int:
         """Return how many columns to feed where `needed` are used; at least one step."""
         steps = max(1, -(-needed // self.column_step))
-        if self.doubling:
+        if self.static:
             steps = 1 << (steps - 1).bit_length()
         return steps * self.column_step
 
-    def texts(self, needed: int) -> int:
-        """Return how many entries `first` has where `needed` texts are in the pass."""
-        return -(-needed // self.text_step) * self.text_step
+    def texts(self, needed: int, capacity: int) -> int:
+        """Return how many entries `first` has for `needed` texts in a pass of so many tokens."""
+        if not self.static:
+            return needed
+        size = max(1, capacity // _SHORT_TEXT)
+        while size < needed:
+            size *= 2
+        return size
 
 
 def make_feed(
@@ -102,7 +108,7 @@ def make_feed(
     starts = np.cumsum(lengths) - lengths
     positions = np.arange(capacity) - np.repeat(starts, lengths) + position_offset
     real = table[:, 0] >= 0
-    first = np.zeros(layout.texts(number), dtype=np.int64)
+    first = np.zeros(layout.texts(number, capacity), dtype=np.int64)
     first[:number] = starts[real]
     token_types = np.zeros(capacity, dtype=np.int64)
     for start, types in typed:

@@ -13,7 +13,7 @@ from service.engine.bundle import Bundle, Head, HeadStep
 
 
 def erf(x: FloatArray) -> FloatArray:
-    """Return the error function to 1.5e-7 (Abramowitz and Stegun 1964, 7.1.26)."""
+    """Return the error function (Abramowitz and Stegun 1964, 7.1.26), in float32 to 5e-7."""
     t = 1.0 / (1.0 + 0.3275911 * np.abs(x))
     series = t * (
         0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429)))

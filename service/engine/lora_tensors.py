@@ -327,7 +327,7 @@ def read_head(
         names = [f"{step.module}.{p}" for p in (("weight", "bias") if step.bias else ("weight",))]
         present = [name for name in names if name in head]
         if not present:
-            _check_absent(step, lora, manifest, findings)
+            _check_absent(step, lora, manifest, labels, findings)
             continue
         if lora is not None and not lora.choice.saves(step.module):
             findings.add(
@@ -346,7 +346,11 @@ def read_head(
 
 
 def _check_absent(
-    step: HeadStep, lora: LoraConfig | None, manifest: Manifest, findings: Findings
+    step: HeadStep,
+    lora: LoraConfig | None,
+    manifest: Manifest,
+    labels: int | None,
+    findings: Findings,
 ) -> None:
     key = tensor_key(f"{_PREFIX}{step.module}.weight")
     missing = manifest.head.missing
@@ -356,11 +360,11 @@ def _check_absent(
             "is missing, and the bundle has none: the checkpoint held no trained"
             f" {step.module}; name it in modules_to_save and train it",
         )
-    elif step.kind == "linear" and step.out_features is None:
+    elif step is manifest.head.steps[-1] and labels not in (None, manifest.head.labels):
         findings.add(
             key,
-            "is missing: its rows are the labels, so every adapter must bring it; name"
-            f" {step.module} in modules_to_save",
+            f"is missing: the bundle's own has {manifest.head.labels} rows, and there are {labels}"
+            f" labels; name {step.module} in modules_to_save",
         )
     elif lora is not None and lora.choice.saves(step.module):
         findings.add(key, f"is missing: modules_to_save in {CONFIG_FILE} names {step.module}")

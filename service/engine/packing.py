@@ -126,6 +126,7 @@ def plan(lengths: Sequence[int], adapters: Sequence[int], grid: Grid, adapters_m
     appear in the plan keep waiting.
     """
     assert lengths, "there is nothing to plan"
+    assert min(lengths) > 0, "a text of no tokens would be answered with another's first token"
     shapes = grid.row_class(lengths[0])
     candidates, enough = _candidates(lengths, adapters, shapes[-1], adapters_max)
     rows = _Rows(shapes[-1])

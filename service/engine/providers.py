@@ -36,6 +36,7 @@ class Provider:
     layout: Layout
     row_counts: tuple[int, ...]
     token_budget: int
+    precision: Callable[[str], str]  # what it computes in, of a variant
     find: Callable[[], str]  # describes what was found; raises ProviderUnavailable
     session: Callable[[Path, int], ort.InferenceSession]
 
@@ -52,6 +53,25 @@ def _options(threads: int) -> ort.SessionOptions:
     # Spin inside a run, where the next operator is microseconds away, and not between runs.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     return options
+
+
+def processor_flags() -> frozenset[str]:
+    """Return the instruction sets of this processor, as Linux names them; none elsewhere."""
+    info = Path("/proc/cpuinfo")
+    if not info.is_file():
+        return frozenset()
+    lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
+    return frozenset(next((x for x in lines if x.startswith("flags")), "").split()[2:])
+
+
+def _as_exported(variant: str) -> str:
+    return variant
+
+
+def _openvino_precision(variant: str) -> str:
+    """Return bf16 for fp32 graphs where the processor multiplies in it: OpenVINO then does."""
+    fast = processor_flags() & {"amx_bf16", "avx512_bf16"}
+    return "bf16" if variant == "fp32" and fast else variant
 
 
 def _find_cpu() -> str:
@@ -143,24 +163,27 @@ PROVIDERS: dict[str, Provider] = {
             Layout(block_tokens=64, column_step=8),
             (2, 3, 4),
             512,
+            _as_exported,
             _find_cpu,
             _open_cpu,
         ),
         Provider(
             "openvino",
             "local",
-            Layout(block_tokens=128, column_step=32, text_step=16, doubling=True),
+            Layout(block_tokens=128, column_step=32, static=True),
             (2, 4),
             512,
+            _openvino_precision,
             _find_openvino,
             _open_openvino,
         ),
         Provider(
             "cuda",
             "device",
-            Layout(block_tokens=128, column_step=32, text_step=16, doubling=True),
+            Layout(block_tokens=128, column_step=32, static=True),
             (2, 4, 8, 16, 32),
             4096,
+            _as_exported,
             _find_cuda,
             _open_cuda,
         ),

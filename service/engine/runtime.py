@@ -15,7 +15,7 @@ from service.engine.feed import NO_ADAPTER, PADDING, Feed, Layout, Lease
 from service.engine.packing import Grid, Shape, make_grid
 from service.engine.providers import Provider, processors, provider_named
 
-_SMALLEST_LOCAL_BANK = 64
+_WIDTHS = 3  # how many doublings of the columns a static layout is warmed with
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Runtime(Protocol):
     """Runs passes and holds the bank; all calls come from one thread."""
 
     provider: str
-    variant: str
+    precision: str  # what it computes in
     grid: Grid
     layout: Layout
     slots: int
@@ -72,7 +72,7 @@ class OnnxRuntime:
         self._traits: Provider = provider_named(provider)
         manifest = bundle.manifest
         self.provider = provider
-        self.variant = variant
+        self.precision = self._traits.precision(variant)
         self.layout = self._traits.layout
         self.slots = slots
         self.grid = make_grid(
@@ -94,7 +94,7 @@ class OnnxRuntime:
             host = HostBank(manifest, slots)
             self._bank = host
             if self._traits.bank == "local":
-                self._local = LocalRows(host, _SMALLEST_LOCAL_BANK)
+                self._local = LocalRows(host)
             else:
                 self._resident = [ort.OrtValue.ortvalue_from_numpy(a) for a in host.arrays]
         for name, value in zip(self._names, self._resident, strict=False):
@@ -131,8 +131,8 @@ class OnnxRuntime:
     def warm(self, done: Callable[[int, int], None]) -> None:
         """Run every shape of the grid once, so that no request waits for a preparation.
 
-        `done(n, of)` is called after each. Providers that re-prepare each new shape (those whose
-        columns double) also see the usual numbers of columns.
+        `done(n, of)` is called after each. Providers with static shapes, which they prepare one by
+        one, also see the usual numbers of columns.
         """
         passes = [(shape, width) for shape in self.grid.shapes for width in self._widths()]
         for n, (shape, width) in enumerate(passes, 1):
@@ -140,9 +140,9 @@ class OnnxRuntime:
             done(n, len(passes))
 
     def _widths(self) -> list[int]:
-        if not self.layout.doubling:
+        if not self.layout.static:
             return [self.layout.column_step]
-        return [self.layout.column_step << i for i in range(3)]
+        return [self.layout.column_step << i for i in range(_WIDTHS)]
 
     def blank(self, shape: Shape, width: int) -> Feed:
         """Return a feed of one text of padding that fills the shape, `width` columns a block."""
@@ -157,7 +157,7 @@ class OnnxRuntime:
             texts=texts,
             token_types=np.zeros(size, dtype=np.int64),
             adapters=np.full(size, NO_ADAPTER, dtype=np.int64),
-            first=np.zeros(self.layout.texts(1), dtype=np.int64),
+            first=np.zeros(self.layout.texts(1, shape.capacity), dtype=np.int64),
             columns=np.zeros((blocks, width), dtype=np.int64),
             owners=np.full((blocks, width), PADDING, dtype=np.int64),
             tokens=shape.tokens,

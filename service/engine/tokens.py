@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tokenizers import Encoding, Tokenizer
+from tokenizers.models import Unigram
 
 from service.engine.bundle import TOKENIZER_FILE, Bundle
 
 Input = str | tuple[str, str]
 
 # A text is cut before it is tokenised: 8 MiB of it would hold the processor for a second. The
-# first cut allows this many characters a token; where that gives too few tokens, it doubles.
+# first cut allows this many characters a token; where that may change what is kept, it doubles.
 _CHARACTERS_PER_TOKEN = 16
+
+_UNIGRAM_UNKNOWN = "<unk>"  # SentencePiece's; the model itself does not tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class Tokeniser:
         self._takes_types = bundle.manifest.token_types
         model = self._tokenizer.model
         unknown = getattr(model, "unk_token", None)
+        if isinstance(model, Unigram):
+            unknown = _UNIGRAM_UNKNOWN
         self._unknown_id = self._tokenizer.token_to_id(unknown) if unknown else None
 
     def encode(self, texts: Sequence[Input]) -> list[Tokens]:
@@ -48,15 +53,25 @@ class Tokeniser:
         return [self._encode_one(text) for text in texts]
 
     def _encode_one(self, text: Input) -> Tokens:
-        limit = self.max_length * _CHARACTERS_PER_TOKEN
         first, second = (text, None) if isinstance(text, str) else text
-        longest = len(first) if second is None else max(len(first), len(second))
-        while longest > limit:
-            encoding = self._tokenizer.encode(first[:limit], second and second[:limit])
-            if encoding.overflowing:
-                return self._tokens(encoding, pair=second is not None)
+        encoding = self._tokenizer.encode(
+            self._cut(first), None if second is None else self._cut(second)
+        )
+        return self._tokens(encoding, pair=second is not None)
+
+    def _cut(self, text: str) -> str:
+        """Return the text, or a beginning of it that is truncated to the same tokens.
+
+        A beginning will do if it alone is too long, and its last kept token lies so far before
+        the cut that no word reaches from one to the other.
+        """
+        limit = self.max_length * _CHARACTERS_PER_TOKEN
+        while len(text) > limit:
+            encoding = self._tokenizer.encode(text[:limit], add_special_tokens=False)
+            if encoding.overflowing and encoding.offsets[-1][1] <= limit // 2:
+                return text[:limit]
             limit *= 2
-        return self._tokens(self._tokenizer.encode(first, second), pair=second is not None)
+        return text
 
     def _tokens(self, encoding: Encoding, pair: bool) -> Tokens:
         ids: list[int] = encoding.ids

@@ -1,0 +1,54 @@
+"""`holdout.jsonl`: labelled texts that an upload brings, one JSON object a line."""
+
+from collections.abc import Sequence
+
+from service.engine.findings import Findings, shown
+from service.engine.strict_json import UnreadableJson, parse_object
+from service.uploads.archive import HOLDOUT_FILE
+from service.uploads.limits import UploadLimits
+
+_LINE_BYTES_MAX = 1 << 20
+_FLAWS_MAX = 20  # a file with one flaw often has it in every row
+
+
+def check_holdout(
+    data: bytes, labels: Sequence[str] | None, limits: UploadLimits, findings: Findings
+) -> int:
+    """Return the number of rows; add what is wrong to the findings.
+
+    Every row is `{"text", "label"}`; where the labels are not known (None), they are not compared.
+    """
+    known = None if labels is None else frozenset(labels)
+    rows = flaws = 0
+    for number, line in enumerate(data.splitlines(), start=1):
+        if not line.strip():
+            continue
+        rows += 1
+        if rows > limits.holdout_rows_max:
+            findings.add(HOLDOUT_FILE, f"has more than {limits.holdout_rows_max:,} rows")
+            return rows
+        flaw = _flaw(line, known)
+        if flaw is not None:
+            flaws += 1
+            findings.add(f"{HOLDOUT_FILE}/{number}", flaw)
+        if flaws == _FLAWS_MAX:
+            findings.add(HOLDOUT_FILE, "was read no further, since many rows have flaws")
+            return rows
+    if rows == 0:
+        findings.add(HOLDOUT_FILE, "has no rows; leave it out if there are none")
+    return rows
+
+
+def _flaw(line: bytes, known: frozenset[str] | None) -> str | None:
+    try:
+        row = parse_object(line, bytes_max=_LINE_BYTES_MAX, depth_max=3)
+    except UnreadableJson as error:
+        return f"cannot be read: {error}"
+    if set(row) != {"text", "label"}:
+        return f"must have exactly text and label, found {shown(', '.join(row))}"
+    text, label = row["text"], row["label"]
+    if not isinstance(text, str) or not text.strip():
+        return "text must be a text that is not empty"
+    if not isinstance(label, str) or (known is not None and label not in known):
+        return f"label {shown(repr(label))} is not among the metadata's labels"
+    return None

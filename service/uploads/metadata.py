@@ -1,0 +1,152 @@
+"""The metadata document of an upload."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+
+from service.engine.findings import Findings, shown
+from service.engine.strict_json import UnreadableJson, parse_object
+from service.uploads.limits import UploadLimits
+
+DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
+
+_LABELS_MAX = 65_536  # the class index of a prediction id has two bytes
+_Short = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+def _moment(text: str) -> str:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("must be a date or a time in ISO 8601, as 2025-03-31") from None
+    return text
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Dataset(_Document):
+    """What the adapter was trained on."""
+
+    id: _Short = Field(description="name or address of the data set")
+    collected_until: Annotated[_Short, AfterValidator(_moment)] | None = Field(
+        None, description="when its newest row was collected: a date or time in ISO 8601"
+    )
+
+
+class Metadata(_Document):
+    """`metadata` of an upload."""
+
+    labels: tuple[str, ...] = Field(
+        strict=False, max_length=_LABELS_MAX, description="names of the classes, in their order"
+    )
+    problem_type: Literal["single_label"] = Field(
+        "single_label", description="one class a text: the softmax over all"
+    )
+    license: _Short | None = Field(None, description="SPDX identifier, or a name")
+    dataset: Dataset | None = Field(None, description="what the adapter was trained on")
+    owner: _Short | None = Field(None, description="who answers for the adapter")
+    card: Annotated[str, Field(max_length=65_536)] | None = Field(
+        None, description="model card, Markdown; the archive's README.md where it is absent"
+    )
+    backbone_digest: str | None = Field(
+        None,
+        pattern=DIGEST_PATTERN,
+        description="digest of the bundle that the adapter was trained for",
+    )
+    calibrated: bool = Field(False, description="whether `temperature` was fitted")
+    temperature: float | None = Field(
+        None,
+        ge=0.01,
+        le=100.0,
+        allow_inf_nan=False,
+        description="divides the logits; only with `calibrated`",
+    )
+
+    def answering(self) -> dict[str, Any]:
+        """Return what of the document changes answers."""
+        document: dict[str, Any] = {
+            "labels": list(self.labels),
+            "problem_type": self.problem_type,
+            "calibrated": self.calibrated,
+        }
+        if self.temperature is not None:
+            document["temperature"] = self.temperature
+        return document
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMetadata:
+    """What could be read: the labels may be there where the rest has a problem."""
+
+    document: Metadata | None = None
+    labels: tuple[str, ...] | None = None
+
+
+def read_metadata(
+    data: bytes, bundle_digest: str, limits: UploadLimits, findings: Findings
+) -> ReadMetadata:
+    """Return the document, None where it has a problem; add all its problems to the findings.
+
+    The labels themselves are judged with the adapter (`lora_tensors.check_labels`).
+    """
+    try:
+        document = parse_object(data, bytes_max=limits.metadata_bytes_max, depth_max=6)
+    except UnreadableJson as error:
+        findings.add("metadata", f"cannot be read: {error}")
+        return ReadMetadata()
+    before = len(findings)
+    _check_together(document, bundle_digest, findings)
+    try:
+        metadata = Metadata.model_validate(document)
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_context=False):
+            where = "/".join(["metadata", *map(str, problem["loc"])])
+            findings.add(where, _what(problem, document))
+        labels = document.get("labels")
+        if isinstance(labels, list) and all(isinstance(label, str) for label in labels):
+            return ReadMetadata(labels=tuple(labels[:_LABELS_MAX]))
+        return ReadMetadata()
+    return ReadMetadata(metadata if len(findings) == before else None, metadata.labels)
+
+
+def _check_together(document: Mapping[str, object], bundle_digest: str, findings: Findings) -> None:
+    """Find what no field is alone at fault for."""
+    calibrated = document.get("calibrated") is True
+    given = document.get("temperature") is not None
+    if calibrated and not given:
+        findings.add("metadata/temperature", "is missing, and `calibrated` is true")
+    if given and not calibrated:
+        findings.add("metadata/temperature", "is given, so `calibrated` must be true")
+    backbone = document.get("backbone_digest")
+    if (
+        isinstance(backbone, str)
+        and re.fullmatch(DIGEST_PATTERN, backbone)
+        and backbone != bundle_digest
+    ):
+        findings.add(
+            "metadata/backbone_digest", f"is {backbone}, and this server serves {bundle_digest}"
+        )
+
+
+def _what(problem: Any, document: Mapping[str, object]) -> str:  # pydantic's ErrorDetails
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        known = ", ".join(Metadata.model_fields)
+        return f"is not a field of the document; there are {known}"
+    if problem["loc"] == ("problem_type",):
+        return f"{shown(repr(document['problem_type']))} is not served, only 'single_label'"
+    if problem["type"] == "missing":
+        return "is missing"
+    return f"{message}; found {shown(repr(problem['input']))}" if problem["loc"] else message

@@ -1,0 +1,167 @@
+"""The bank in host memory, the bank on a device, and the rows of one batch."""
+
+import ctypes
+
+import numpy as np
+import pytest
+
+from service.engine.adapter import Adapter, FloatArray
+from service.engine.bank import HostBank, LocalRows, input_names
+from service.engine.device_bank import DeviceBank
+from service.engine.feed import Feed, Layout, Lease, make_feed
+from service.engine.packing import Plan, Shape
+from service.engine.tokens import Tokens
+from tests.fakes.adapters import adapter_of
+from tests.fakes.manifests import manifest_of
+
+MANIFEST = manifest_of("bert", endings=("query", "output.dense"), max_rank=4)
+TARGETS = MANIFEST.targets
+
+
+def host_copy(destination: int, source: int, count: int) -> None:
+    ctypes.memmove(destination, source, count)
+
+
+class ReadableDeviceBank(DeviceBank):
+    """A device bank in host memory."""
+
+    def __init__(self, slots: int) -> None:
+        super().__init__(MANIFEST, slots, device="cpu", copy=host_copy)
+
+    @property
+    def arrays(self) -> list[FloatArray]:
+        return [value.numpy() for value in self.values]
+
+
+Readable = HostBank | ReadableDeviceBank
+
+
+@pytest.fixture(params=["host", "device"])
+def bank(request: pytest.FixtureRequest) -> Readable:
+    return HostBank(MANIFEST, 3) if request.param == "host" else ReadableDeviceBank(3)
+
+
+def held(bank: Readable, lease: Lease) -> dict[str, tuple[FloatArray, FloatArray]]:
+    """Return what lies in the rows of a lease, by target."""
+    rows = slice(lease.first, lease.first + lease.rank)
+    arrays = bank.arrays
+    return {
+        target.name: (arrays[2 * i][rows], arrays[2 * i + 1][rows])
+        for i, target in enumerate(TARGETS)
+    }
+
+
+def assert_holds(bank: Readable, lease: Lease, adapter: Adapter) -> None:
+    for name, (a, b) in held(bank, lease).items():
+        if name not in adapter.deltas:
+            assert not a.any()
+            assert not b.any()
+            continue
+        for found, own in zip((a, b), adapter.deltas[name], strict=True):
+            assert (found[: len(own)] == own).all()
+            assert not found[len(own) :].any()
+
+
+def test_the_graphs_inputs_alternate_a_and_b_in_the_order_of_targets() -> None:
+    names = input_names(TARGETS)
+    assert len(names) == 2 * len(TARGETS)
+    assert names[:2] == [f"A.{TARGETS[0].name}", f"B.{TARGETS[0].name}"]
+
+
+def test_arrays_have_the_widths_of_the_targets_and_a_slot_of_zeros_in_front(
+    bank: Readable,
+) -> None:
+    for i, target in enumerate(TARGETS):
+        assert bank.arrays[2 * i].shape == (16, target.in_features)
+        assert bank.arrays[2 * i + 1].shape == (16, target.out_features)
+    bank.write(1, adapter_of(MANIFEST, "a"))
+    assert not any(array[:4].any() for array in bank.arrays)
+
+
+def test_an_adapter_lies_in_the_rows_that_its_lease_says(bank: Readable) -> None:
+    adapter = adapter_of(MANIFEST, "a", rank=3)
+    lease = bank.write(2, adapter)
+    assert lease == Lease(8, 3) == bank.lease(2, 3)
+    assert_holds(bank, lease, adapter)
+
+
+def test_neighbouring_slots_are_left_alone(bank: Readable) -> None:
+    one, two, three = (adapter_of(MANIFEST, f"a{i}", rank=4, seed=i) for i in range(3))
+    leases = [bank.write(slot, adapter) for slot, adapter in ((1, one), (3, three), (2, two))]
+    for lease, adapter in zip(leases, (one, three, two), strict=True):
+        assert_holds(bank, lease, adapter)
+
+
+def test_nothing_of_the_last_tenant_is_left_in_the_rows_of_the_next(bank: Readable) -> None:
+    bank.write(1, adapter_of(MANIFEST, "wide", rank=4))
+    some = adapter_of(MANIFEST, "some", rank=2, targets=[TARGETS[1].name])
+    assert_holds(bank, bank.write(1, some), some)
+
+
+def test_a_target_of_smaller_rank_is_filled_up_with_zeros(bank: Readable) -> None:
+    bank.write(1, adapter_of(MANIFEST, "wide", rank=4))
+    wide, narrow = adapter_of(MANIFEST, "x", rank=4), adapter_of(MANIFEST, "y", rank=1)
+    mixed = {**wide.deltas, TARGETS[0].name: narrow.deltas[TARGETS[0].name]}
+    adapter = Adapter("sha256:mixed", 4, mixed, {}, ("a", "b"))
+    assert_holds(bank, bank.write(1, adapter), adapter)
+
+
+def test_a_head_alone_takes_no_rows(bank: Readable) -> None:
+    assert bank.write(1, adapter_of(MANIFEST, "head", rank=0)) == Lease(4, 0)
+
+
+@pytest.mark.parametrize("slot", [0, 4])
+def test_the_backbones_slot_and_slots_beyond_the_last_cannot_be_written(
+    bank: Readable, slot: int
+) -> None:
+    with pytest.raises(AssertionError, match="slot 0"):
+        bank.write(slot, adapter_of(MANIFEST, "a"))
+
+
+def test_an_adapter_of_more_rank_than_a_slot_has_would_reach_into_the_next(
+    bank: Readable,
+) -> None:
+    with pytest.raises(AssertionError, match="next slot"):
+        bank.write(1, adapter_of(MANIFEST, "a", rank=5))
+
+
+def test_a_copy_that_fails_is_not_taken_for_a_write() -> None:
+    def fail(destination: int, source: int, count: int) -> None:
+        raise OSError(f"{destination} {source} {count}")
+
+    with pytest.raises(OSError, match="\\d"):
+        DeviceBank(MANIFEST, 1, device="cpu", copy=fail).write(1, adapter_of(MANIFEST, "a"))
+
+
+def feed_of(leases: list[Lease], tokens: int = 4) -> Feed:
+    count = len(leases)
+    texts = [Tokens([1] * tokens, None, False, 0)] * count
+    plan = Plan(Shape(1, tokens * count), (tuple(range(count)),))
+    return make_feed(plan, texts, list(range(count)), leases, 0, Layout(tokens * 2, 4))
+
+
+def test_a_batchs_own_rows_are_those_of_the_bank_under_new_numbers() -> None:
+    bank = HostBank(MANIFEST, 40)
+    leases = [
+        bank.write(slot, adapter_of(MANIFEST, f"a{slot}", rank=rank, seed=slot))
+        for slot, rank in ((7, 3), (39, 1), (2, 4), (20, 2))
+    ]
+    local = LocalRows(bank)
+    for chosen in (leases, leases[:1], leases[1:3]):  # the second and third reuse buffers
+        feed = feed_of(chosen)
+        arrays, columns = local.gather(feed)
+        assert columns.dtype == np.int64
+        for array, whole in zip(arrays, bank.arrays, strict=True):
+            assert (array[columns] == whole[feed.columns]).all()
+
+
+def test_a_batchs_own_rows_have_the_size_that_the_feeds_shape_says() -> None:
+    bank = HostBank(MANIFEST, 40)
+    local = LocalRows(bank)
+    for count in range(1, 30):
+        leases = [
+            bank.write(slot, adapter_of(MANIFEST, "a", rank=4)) for slot in range(1, count + 1)
+        ]
+        feed = feed_of(leases)
+        arrays, _ = local.gather(feed)
+        assert len(arrays[0]) == feed.columns.size
