@@ -1,0 +1,124 @@
+"""The registry's database: SQLite in WAL mode, each commit on disk before it returns."""
+
+import errno
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, select
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from service.errors import InvalidSettings, StoreFull
+from service.registry import tables
+
+FILE = "registry.sqlite3"
+
+_BUSY_MS = 10_000
+_CANNOT_WRITE = {
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_IOERR: "the disk gave an error",
+    sqlite3.SQLITE_READONLY: "it is read-only",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
+    sqlite3.SQLITE_BUSY: "another process holds it",
+}
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+
+
+class Database:
+    """Reads run side by side; writes one after another, between processes too."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        self._engine = _engine(self._path)
+
+    def prepare(self) -> None:
+        """Make the tables where there are none.
+
+        Raises `InvalidSettings` where the file is no registry or has another schema.
+        """
+        try:
+            with self.write() as connection:
+                if not inspect(connection).has_table(tables.about.name):
+                    tables.metadata.create_all(connection)
+                    connection.execute(
+                        insert(tables.about).values(key="schema", value=str(tables.SCHEMA))
+                    )
+                schema = connection.execute(
+                    select(tables.about.c.value).where(tables.about.c.key == "schema")
+                ).scalar()
+        except DBAPIError as error:
+            raise InvalidSettings(f"{self._path} is no registry: {error.orig}") from error
+        if schema != str(tables.SCHEMA):
+            raise InvalidSettings(
+                f"{self._path} has schema {schema}, and this version of tenantry reads"
+                f" {tables.SCHEMA}; start the version that wrote it, or name another --state"
+            )
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give a connection that sees one moment of the database."""
+        with self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Give a connection that alone may write; commit at the end, roll back on an error.
+
+        Raises `StoreFull` where the database cannot take the write.
+        """
+        writing = self._engine.execution_options(tenantry_write=True)
+        with refusing_full(), writing.connect() as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(URL.create("sqlite", database=str(path)))
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        # The driver would begin transactions by itself, and late: see `begin`.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (
+            f"busy_timeout={_BUSY_MS}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A transaction that begins by reading cannot become a writing one while another process
+        # writes, however long it waits; so one that will write takes the lock at once.
+        writes = connection.get_execution_options().get("tenantry_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def refusing_full() -> Iterator[None]:
+    """Raise `StoreFull` in place of the errors of a disk or database that takes no more."""
+    try:
+        yield
+    except DBAPIError as error:
+        code = getattr(error.orig, "sqlite_errorcode", None)
+        if code is None or code & 0xFF not in _CANNOT_WRITE:
+            raise
+        raise StoreFull(f"the registry cannot be written: {_CANNOT_WRITE[code & 0xFF]}") from error
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise StoreFull(
+            f"the state directory cannot be written: {os.strerror(error.errno)}"
+        ) from error

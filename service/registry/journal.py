@@ -1,0 +1,49 @@
+"""The audit trail, read in pages; `change.Change` writes it."""
+
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, select
+
+from service.registry import tables
+from service.registry.records import AuditLine, AuditPage
+
+LINES_MAX = 1_000
+
+
+def read_lines(
+    connection: Connection,
+    tenant: str | None,
+    since: str | None,
+    cursor: int | None,
+    limit: int,
+) -> AuditPage:
+    """Return up to `limit` lines, oldest first: behind the cursor, of a tenant, from a time on."""
+    columns = tables.audit.c
+    query = select(tables.audit).order_by(columns.id).limit(min(limit, LINES_MAX) + 1)
+    if tenant is not None:
+        query = query.where(columns.tenant == tenant)
+    if since is not None:
+        query = query.where(columns.at >= since)
+    if cursor is not None:
+        query = query.where(columns.id > cursor)
+    lines = [
+        AuditLine(
+            row.id,
+            row.at,
+            row.actor,
+            row.action,
+            row.tenant,
+            row.adapter,
+            _decoded(row.before),
+            _decoded(row.after),
+        )
+        for row in connection.execute(query)
+    ]
+    more = len(lines) > min(limit, LINES_MAX)
+    kept = lines[: min(limit, LINES_MAX)]
+    return AuditPage(tuple(kept), kept[-1].id if more else None)
+
+
+def _decoded(text: str | None) -> Any:
+    return None if text is None else orjson.loads(text)

@@ -1,0 +1,158 @@
+"""What the registry holds, as values."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.errors import UnacceptableRequest
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
+
+State = Literal["validated", "live", "retired", "deleted"]
+
+
+def check_name(name: str, what: str) -> None:
+    """Raise `UnacceptableRequest` where a tenant or an adapter may not be called so."""
+    if not _NAME.fullmatch(name):
+        raise UnacceptableRequest(
+            f"{name[:80]!r} cannot be the name of {what}: 1 to 63 of a-z, 0-9 and -, the first"
+            " of them no -"
+        )
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+
+
+class Rates(_Document):
+    """A tenant's own limits; None: only those of the server."""
+
+    requests_per_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    tokens_per_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    concurrent_requests: Annotated[int, Field(ge=1)] | None = None
+
+
+class Logged(_Document):
+    """What the event log keeps of a tenant's predictions."""
+
+    text: bool = Field(False, description="the texts themselves, redacted")
+    embedding: bool = Field(True, description="their embeddings")
+    sample: float = Field(1.0, ge=0.0, le=1.0, description="share of the predictions")
+
+
+class TenantSettings(_Document):
+    """A tenant's settings; every field has a default."""
+
+    kind: str = Field(
+        "standard", alias="class", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="its class"
+    )
+    weight: float = Field(1.0, ge=0.001, le=1000.0, description="its share under load")
+    rates: Rates = Rates()
+    log: Logged = Logged()
+
+    def document(self) -> dict[str, Any]:
+        """Return the settings as they go over the wire."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A tenant."""
+
+    name: str
+    settings: TenantSettings
+    created_at: str  # ISO 8601, UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One numbered version of an adapter."""
+
+    tenant: str
+    adapter: str
+    version: int
+    digest: str
+    backbone: str  # digest of the bundle that it was judged against
+    state: State
+    labels: tuple[str, ...]
+    metadata: Mapping[str, Any]
+    report: Mapping[str, Any]
+    extras: Mapping[str, str]  # other files of the upload and their digests
+    bytes: int
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterSummary:
+    """One line of a tenant's list of adapters."""
+
+    tenant: str
+    adapter: str
+    versions: int
+    latest: int
+    live: int | None
+    created_at: str  # of its first version that is still there
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """Which version of an adapter answers; revision 0 is before the first document."""
+
+    tenant: str
+    adapter: str
+    revision: int
+    live: int | None
+    previous: int | None  # the revision that a rollback returns to; None: there is none
+    actor: str | None
+    created_at: str | None
+
+    def document(self) -> dict[str, Any]:
+        """Return what a `PUT` of the same rollout would send."""
+        return {"live": self.live}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a request goes."""
+
+    tenant: str
+    adapter: str
+    version: int
+    digest: str
+    labels: tuple[str, ...]
+    calibrated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """Who changed what, when, from what and to what."""
+
+    id: int
+    at: str
+    actor: str
+    action: str
+    tenant: str | None
+    adapter: str | None
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """Some lines, oldest first; `cursor` gives the page behind them, None at the end."""
+
+    lines: tuple[AuditLine, ...]
+    cursor: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryLimits:
+    """How much one registry may hold."""
+
+    tenants_max: int = 10_000
+    adapters_per_tenant_max: int = 1_000
+    adapters_max: int = 10_000
+    versions_per_adapter_max: int = 1_000
