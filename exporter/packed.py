@@ -13,7 +13,10 @@ from torch import Tensor, nn
 
 from exporter.banked import Banks
 
-_MASKED = -1e9  # finite, so that a row of nothing but padding stays finite; exp() of it is 0
+# Not merely a large negative number: an adapter of large weights could bring all scores of its own
+# text below that, and would then read its neighbours. Nobody's row is masked altogether, since
+# every token sees itself, padding among padding.
+_MASKED = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,27 +1,27 @@
 """What the service raises on purpose: one flat tree, without a word of HTTP.
 
-    TenantryError                    (service/engine/errors.py, with the engine's own)
-    ├── MalformedRequest             the body or a parameter cannot be read
-    ├── UnacceptableRequest          read, but beyond what may be asked; names the limit
-    ├── BodyTooLarge                 more bytes than the limit for this route
-    ├── WrongMediaType               a content type or encoding that the route does not take
-    ├── NotAuthenticated             no key, or one that is not known
-    ├── NotPermitted                 the key's scopes do not cover this
-    ├── ForeignHost                  an open server was called under another host or origin
-    ├── UnknownPath                  no such route
-    ├── UnknownTenant                no such tenant, or not one that the caller may see
-    ├── UnknownAdapter               the tenant has no adapter of that name
-    ├── UnknownVersion               the adapter has no version of that number
-    ├── NoLiveVersion                the adapter has versions, but none is live
-    ├── Conflict                     the thing is in use, or exists with another content
-    ├── RevisionMismatch             If-Match names another revision than the current one
-    ├── AdapterUnreadable            the stored files no longer match their digest
-    ├── AdapterQuarantined           the adapter gave non-finite numbers and is out of service
-    ├── QueueFull                    the server has as much accepted work as it may hold
-    ├── Stopping                     the server is draining and takes nothing new
-    ├── DeadlinePassed               the caller's deadline passed before the answer was there
-    ├── StoreFull                    the state directory cannot take the write
-    └── InvalidSettings              the configuration cannot be used; raised at start-up only
+TenantryError                    (service/engine/errors.py, with the engine's own)
+├── MalformedRequest             the body or a parameter cannot be read
+├── UnacceptableRequest          read, but beyond what may be asked; names the limit
+├── BodyTooLarge                 more bytes than the limit for this route
+├── WrongMediaType               a content type or encoding that the route does not take
+├── NotAuthenticated             no key, or one that is not known
+├── NotPermitted                 the key's scopes do not cover this
+├── ForeignHost                  an open server was called under another host or origin
+├── UnknownPath                  no such route
+├── UnknownTenant                no such tenant, or not one that the caller may see
+├── UnknownAdapter               the tenant has no adapter of that name
+├── UnknownVersion               the adapter has no version of that number
+├── NoLiveVersion                the adapter has versions, but none is live
+├── Conflict                     the thing is in use, or exists with another content
+├── RevisionMismatch             If-Match names another revision than the current one
+├── AdapterUnreadable            the stored files no longer match their digest
+├── AdapterQuarantined           the adapter gave non-finite numbers and is out of service
+├── QueueFull                    the server has as much accepted work as it may hold
+├── Stopping                     the server is draining and takes nothing new
+├── DeadlinePassed               the caller's deadline passed before the answer was there
+├── StoreFull                    the state directory cannot take the write
+└── InvalidSettings              the configuration cannot be used; raised at start-up only
 """
 
 from service.engine.errors import TenantryError

@@ -20,3 +20,5 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # How long an example takes says nothing on a busy machine.
 settings.register_profile("tenantry", deadline=None)
 settings.load_profile("tenantry")
+
+pytest_plugins = ["tests.fixtures_bundles", "tests.fixtures_service"]

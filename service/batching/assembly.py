@@ -33,7 +33,7 @@ def assemble(
     metrics: BatchMetrics,
     *,
     memory: Path | None = None,
-    on_quarantine: Callable[[str], None] | None = None,
+    on_quarantine: Callable[[str], object] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Batcher, Choice]:
     """Choose the provider and return a batcher that is not started yet, and the choice.

@@ -111,7 +111,7 @@ class Batcher:
         queue_tokens_max: int,
         host_cache_bytes_max: int,
         reason: str = "",
-        on_quarantine: Callable[[str], None] | None = None,
+        on_quarantine: Callable[[str], object] | None = None,
     ) -> None:
         """`open_forward` is called on the runtime's thread; `load(digest)` reads the store."""
         self._open_forward = open_forward
@@ -126,8 +126,6 @@ class Batcher:
         self._wake = threading.Condition()
         self._waiters: dict[Ticket, _Waiter] = {}
         self._arrivals: list[tuple[str, Exception | None]] = []
-        self._parked: dict[str, list[Entry]] = {}  # entries that wait for a load, by digest
-        self._parked_texts = 0
         self._quarantined: set[str] = set()
         self._probing: set[str] = set()
         self._draining = False
@@ -155,7 +153,7 @@ class Batcher:
     @property
     def ready(self) -> bool:
         """Return whether jobs are taken."""
-        return self._ready.is_set() and self._failure is None and not self._draining
+        return self._ready.is_set() and self._thread.is_alive() and not self._draining
 
     async def answer(self, job: Job) -> Answer:
         """Answer a job.
@@ -163,6 +161,8 @@ class Batcher:
         Raises `Stopping`, `QueueFull`, `AdapterQuarantined`, `DeadlinePassed`, `NonFiniteOutput`,
         or what loading the adapter raised. A cancelled caller frees its places at once.
         """
+        assert job.texts, "a job without texts would never be answered"
+        assert all(map(len, job.texts)), "a text has one token at least"
         loop = asyncio.get_running_loop()
         ticket = Ticket(job, time.monotonic())
         waiter = _Waiter(loop, loop.create_future())
@@ -170,7 +170,7 @@ class Batcher:
             if self._draining:
                 raise Stopping("the server is stopping and takes no new work; try another one")
             if job.digest in self._quarantined:
-                raise AdapterQuarantined(f"the adapter {job.digest} is quarantined")
+                raise _quarantined(job.digest)
             self._queue.add(ticket)
             self._waiters[ticket] = waiter
             self._wake.notify()
@@ -233,7 +233,7 @@ class Batcher:
         forward, residency = self._forward, self._residency
         runtime = forward.runtime if forward else None
         return BatcherStatus(
-            queue_texts=self._queue.texts + self._parked_texts,
+            queue_texts=self._queue.texts,
             queue_tokens=self._queue.tokens,
             running_texts=self._running_texts,
             slots=runtime.slots if runtime else 0,
@@ -242,7 +242,7 @@ class Batcher:
             host_bytes=self._cache.bytes,
             quarantined=tuple(sorted(self._quarantined)),
             provider=runtime.provider if runtime else "",
-            precision=runtime.variant if runtime else "",
+            precision=runtime.precision if runtime else "",
             reason=self._reason,
         )
 
@@ -282,13 +282,8 @@ class Batcher:
         self._ready.set()
         while (entries := self._next_entries()) is not None:
             ready = self._bring(entries)
-            if not ready.entries:
-                continue
-            try:
+            if ready.entries:
                 self._run(ready)
-            except Exception as error:  # a pass must not end the thread: its callers get it
-                log.exception("a forward pass failed")
-                self._settle_failed(ready.entries, error)
         self._residency.close()
 
     def _warmed(self, done: int, of: int) -> None:
@@ -308,7 +303,7 @@ class Batcher:
     def _next_entries(self) -> list[Entry] | None:
         """Wait for work and take the oldest texts; None when it is time to end."""
         with self._wake:
-            while not (self._queue.texts or self._arrivals or self._closed):
+            while not (self._queue.has_next or self._arrivals or self._closed):
                 self._wake.wait()
             if self._closed:
                 return None
@@ -320,58 +315,73 @@ class Batcher:
     def _unpark(self, digest: str, error: Exception | None) -> None:
         assert self._residency is not None
         self._residency.settled(digest)
-        entries = self._parked.pop(digest, [])
-        self._parked_texts -= len(entries)
+        entries = self._queue.take_aside(digest)
         if error is None:
             self._queue.put_back(entries)
-            return
-        for ticket in {entry.ticket for entry in entries}:
-            waiter = self._waiters.get(ticket)
-            if waiter is not None:
-                waiter.loop.call_soon_threadsafe(self._fail, ticket, error)
+        else:
+            self._settle_failed(entries, error)
 
     def _bring(self, entries: Sequence[Entry]) -> _Ready:
-        """Find out who can run now; the others are parked (on their way) or put back."""
+        """Find out who can run now; the others wait for a load or a slot, or have failed."""
         residency = self._residency
         assert residency is not None
-        residents: dict[str, int] = {}
-        absent: set[str] = set()
+        numbers: dict[str, int | None] = {}  # into ready.residents, by digest
         ready = _Ready([], [], [])
         later: list[Entry] = []
+        aside: list[Entry] = []
+        failed: dict[str, tuple[Exception, list[Entry]]] = {}
         evictions, writes = residency.evictions, residency.writes
         for entry in entries:
             digest = entry.digest
-            if digest not in residents and digest not in absent:
-                resident = residency.find(digest)
-                if resident is None and residency.writes - writes < _WRITES:
-                    resident = residency.bring(digest)
-                if resident is None:
-                    absent.add(digest)
-                else:
+            if digest not in numbers:
+                resident = None
+                try:
+                    resident = self._find(digest, may_write=residency.writes - writes < _WRITES)
+                except Exception as error:  # noqa: BLE001 - its callers get it
+                    failed[digest] = (error, [])
+                numbers[digest] = None if resident is None else len(ready.residents)
+                if resident is not None:
                     residency.slots.pin(resident.slot)
-                    residents[digest] = len(ready.residents)
                     ready.residents.append(resident)
-            if digest in residents:
+            number = numbers[digest]
+            if number is not None:
                 ready.entries.append(entry)
-                ready.numbers.append(residents[digest])
+                ready.numbers.append(number)
+            elif digest in failed:
+                failed[digest][1].append(entry)
             elif residency.is_loading(digest):
-                self._parked.setdefault(digest, []).append(entry)
-                self._parked_texts += 1
+                aside.append(entry)
             else:
                 later.append(entry)
         for _ in range(residency.evictions - evictions):
             self._metrics.adapter_evicted()
-        if later:
-            with self._wake:
-                self._queue.put_back(later)
+        for cause, callers in failed.values():
+            self._settle_failed(callers, cause)
+        with self._wake:
+            self._queue.set_aside(aside)
+            self._queue.put_back(later)
         return ready
 
+    def _find(self, digest: str, *, may_write: bool) -> Resident | None:
+        """Return the adapter in its slot, or None where it has none yet.
+
+        Raises `AdapterQuarantined`, or what writing it into a slot raised.
+        """
+        assert self._residency is not None
+        if digest in self._quarantined:  # since its job was accepted
+            raise _quarantined(digest)
+        return self._residency.bring(digest) if may_write else self._residency.find(digest)
+
     def _run(self, ready: _Ready) -> None:
-        """Run one pass over some of the entries; the rest go back to the queue's front."""
+        """Run one pass over some of the entries; the rest go back to the queue.
+
+        An error reaches the callers of the pass, and does not end the thread.
+        """
         forward, residency = self._forward, self._residency
         assert forward is not None
         assert residency is not None
         entries, residents, numbers = ready.entries, ready.residents, ready.numbers
+        running = entries
         try:
             texts = [entry.tokens for entry in entries]
             planned = plan(
@@ -379,9 +389,9 @@ class Batcher:
             )
             placed = set(planned.placed)
             rest = [entry for index, entry in enumerate(entries) if index not in placed]
-            if rest:
-                with self._wake:
-                    self._queue.put_back(rest)
+            running = [entries[index] for index in placed]
+            with self._wake:
+                self._queue.put_back(rest)
             self._running_texts = len(placed)
             start = time.monotonic()
             for index in placed:
@@ -392,6 +402,9 @@ class Batcher:
             seconds = time.monotonic() - start
             self._account(planned, answered, numbers, seconds)
             self._settle(ready, answered, seconds)
+        except Exception as error:
+            log.exception("a forward pass failed")
+            self._settle_failed(running, error)
         finally:
             self._running_texts = 0
             for resident in residents:
@@ -412,8 +425,15 @@ class Batcher:
                 self._quarantined.add(digest)
                 self._metrics.quarantined()
                 log.error("quarantined adapter %s: it gave non-finite numbers", digest)
-                if self._on_quarantine is not None:
-                    self._on_quarantine(digest)
+                self._report_quarantine(digest)
+
+    def _report_quarantine(self, digest: str) -> None:
+        if self._on_quarantine is None:
+            return
+        try:
+            self._on_quarantine(digest)
+        except Exception:  # the neighbours of a poisonous text still get their answers
+            log.exception("the quarantine of adapter %s could not be reported", digest)
 
     def _settle(self, ready: _Ready, answered: Answered, seconds: float) -> None:
         """Hand out answers; callers whose job is complete are woken, once per event loop."""
@@ -441,13 +461,13 @@ class Batcher:
             if ticket.missing == 0:
                 done.setdefault(waiter.loop, []).append((ticket, None))
         for loop, finished in done.items():
-            loop.call_soon_threadsafe(self._wake_callers, finished)
+            _tell(loop, self._wake_callers, finished)
 
     def _settle_failed(self, entries: Sequence[Entry], error: Exception) -> None:
         for ticket in {entry.ticket for entry in entries}:
             waiter = self._waiters.get(ticket)
             if waiter is not None:
-                waiter.loop.call_soon_threadsafe(self._fail, ticket, error)
+                _tell(waiter.loop, self._fail, ticket, error)
 
     def _wake_callers(self, finished: Sequence[tuple[Ticket, Exception | None]]) -> None:
         """Resolve the callers' futures; on their event loop."""
@@ -459,6 +479,16 @@ class Batcher:
                 waiter = self._leave(ticket)
             if waiter is not None and not waiter.future.done():
                 waiter.future.set_result(_answer_of(ticket))
+
+
+def _tell(loop: asyncio.AbstractEventLoop, what: Callable[..., None], *of: object) -> None:
+    """Call on the event loop of callers; where it was closed, they left with it."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(what, *of)
+
+
+def _quarantined(digest: str) -> AdapterQuarantined:
+    return AdapterQuarantined(f"the adapter {digest} is quarantined")
 
 
 def _answer_of(ticket: Ticket) -> Answer:

@@ -5,7 +5,7 @@ job that is dropped (its caller left, or its deadline passed) frees its places a
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -72,10 +72,16 @@ class Queue:
     def __init__(self, texts_max: int, tokens_max: int) -> None:
         self.texts_max = texts_max
         self.tokens_max = tokens_max
-        self.texts = 0  # live texts, taken ones not counted
+        self.texts = 0  # live texts, those set aside among them, taken ones not
         self.tokens = 0
-        self._entries: deque[Entry] = deque()
+        self._entries: deque[Entry] = deque()  # in order of arrival
+        self._aside: dict[str, list[Entry]] = {}  # by digest
         self._arrived = 0
+
+    @property
+    def has_next(self) -> bool:
+        """Return whether `take` would find a text."""
+        return bool(self._entries)
 
     def add(self, ticket: Ticket) -> None:
         """Append a ticket's texts, all or none; raise `QueueFull` where they have no room."""
@@ -98,22 +104,38 @@ class Queue:
         held = 0
         while self._entries and len(taken) < texts and held < tokens:
             entry = self._entries.popleft()
-            if entry.ticket.dropped:
-                continue
             self._uncount(entry)
             held += len(entry.tokens)
             taken.append(entry)
         return taken
 
     def put_back(self, entries: Sequence[Entry]) -> None:
-        """Put taken entries back in front, in order of arrival."""
-        for entry in sorted(entries, key=lambda e: -e.order):
-            if entry.ticket.dropped:
-                continue
-            self.texts += 1
-            self.tokens += len(entry.tokens)
-            entry.ticket.waiting += 1
+        """Put taken entries back to their places in the order of arrival."""
+        live = sorted((e for e in entries if not e.ticket.dropped), key=lambda e: e.order)
+        if not live:
+            return
+        newest = live[-1].order
+        while self._entries and self._entries[0].order < newest:
+            older = self._entries.popleft()
+            self._uncount(older)
+            live.append(older)
+        for entry in sorted(live, key=lambda e: -e.order):
+            self._count(entry)
             self._entries.appendleft(entry)
+
+    def set_aside(self, entries: Sequence[Entry]) -> None:
+        """Keep taken entries out of `take` until their adapter is there; they still count."""
+        for entry in entries:
+            if not entry.ticket.dropped:
+                self._count(entry)
+                self._aside.setdefault(entry.digest, []).append(entry)
+
+    def take_aside(self, digest: str) -> list[Entry]:
+        """Remove and return the live entries that were set aside for the digest."""
+        entries = self._aside.pop(digest, [])
+        for entry in entries:
+            self._uncount(entry)
+        return entries
 
     def drop(self, ticket: Ticket) -> None:
         """Give up a ticket: its waiting texts free their places at once."""
@@ -122,11 +144,24 @@ class Queue:
         ticket.dropped = True
         if not ticket.waiting:
             return
-        live = [entry for entry in self._entries if entry.ticket is not ticket]
-        for entry in self._entries:
+        self._entries = deque(self._without(ticket, self._entries))
+        aside = self._without(ticket, self._aside.pop(ticket.job.digest, []))
+        if aside:
+            self._aside[ticket.job.digest] = aside
+
+    def _without(self, ticket: Ticket, entries: Iterable[Entry]) -> list[Entry]:
+        live = []
+        for entry in entries:
             if entry.ticket is ticket:
                 self._uncount(entry)
-        self._entries = deque(live)
+            else:
+                live.append(entry)
+        return live
+
+    def _count(self, entry: Entry) -> None:
+        self.texts += 1
+        self.tokens += len(entry.tokens)
+        entry.ticket.waiting += 1
 
     def _uncount(self, entry: Entry) -> None:
         self.texts -= 1

@@ -97,6 +97,7 @@ class Residency:
         """Return the adapter in a slot, writing it there if host memory has it.
 
         None where it must be loaded first (which this begins) or where every slot is in use.
+        Raises what the runtime raises where it cannot be written; then it has no slot.
         """
         resident = self.find(digest)
         if resident is not None:
@@ -111,8 +112,12 @@ class Residency:
         if left is not None:
             del self._resident[left]
             self.evictions += 1
-        lease = self._runtime.write(slot.number, adapter)
         self.writes += 1
+        try:
+            lease = self._runtime.write(slot.number, adapter)
+        except BaseException:
+            self.slots.release(digest)
+            raise
         resident = Resident(slot, Member(adapter, lease))
         self._resident[digest] = resident
         return resident

@@ -53,6 +53,13 @@ class Layout:
     column_step: int = 8
     static: bool = False  # few shapes: columns double, and the pass's size says how many texts
 
+    def block(self, capacity: int) -> int:
+        """Return how many tokens a block has in a pass of so many, which it divides."""
+        block = min(self.block_tokens, capacity)
+        while capacity % block:
+            block -= 1
+        return block
+
     def columns(self, needed: int) -> int:
         """Return how many columns to feed where `needed` are used; at least one step."""
         steps = max(1, -(-needed // self.column_step))
@@ -136,9 +143,7 @@ def _columns(
     layout: Layout,
 ) -> tuple[IntArray, IntArray]:
     """Return the bank rows that each block of tokens needs, and whose they are."""
-    block = min(layout.block_tokens, capacity)
-    while capacity % block:
-        block -= 1
+    block = layout.block(capacity)
     blocks: list[list[int]] = [[] for _ in range(capacity // block)]  # adapters, in order
     start = 0
     for _, adapter, length in pieces:

@@ -147,8 +147,7 @@ class OnnxRuntime:
     def blank(self, shape: Shape, width: int) -> Feed:
         """Return a feed of one text of padding that fills the shape, `width` columns a block."""
         size = (shape.rows, shape.tokens)
-        block = min(self.layout.block_tokens, shape.capacity)
-        blocks = shape.capacity // block if shape.capacity % block == 0 else 1
+        blocks = shape.capacity // self.layout.block(shape.capacity)
         texts = np.full(size, -1, dtype=np.int64)
         texts[0] = 0
         return Feed(

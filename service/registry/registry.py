@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Self
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from service.engine.adapter import Adapter
 from service.engine.bundle import Manifest
@@ -23,7 +23,7 @@ from service.errors import (
     UnknownTenant,
     UnknownVersion,
 )
-from service.registry import journal, publishing, rollouts, tenants, versions
+from service.registry import journal, publishing, rollouts, tables, tenants, versions
 from service.registry.change import Change
 from service.registry.database import Database, refusing_full
 from service.registry.records import (
@@ -219,6 +219,17 @@ class Registry:
             listed = [str(problem) for problem in problems[:_AUDITED_PROBLEMS_MAX]]
             after = {"problems": listed, "count": len(problems)}
             change.log("version.refused", tenant=tenant, adapter=adapter, after=after)
+
+    def note_quarantined(self, digest: str, actor: str) -> None:
+        """Keep an audit line for each adapter that has a version of this digest."""
+        columns = tables.versions.c
+        query = select(columns.tenant, columns.adapter, columns.number).where(
+            columns.digest == digest, columns.deleted_at.is_(None)
+        )
+        with self._change(actor) as change:
+            for tenant, adapter, number in change.connection.execute(query).all():
+                after = {"version": number, "digest": digest, "why": "inf or NaN in an answer"}
+                change.log("version.quarantined", tenant=tenant, adapter=adapter, after=after)
 
     def adapters(self, tenant: str) -> list[AdapterSummary]:
         """Return a tenant's adapters, by name; raise `UnknownTenant`."""

@@ -2,7 +2,11 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from service.registry.records import TenantSettings
 from service.registry.registry import Registry
+from tests.fakes.manifests import manifest_of
+from tests.fakes.packages import package_of
 from tests.unit.registry.conftest import FakeClock
+
+MANIFEST = manifest_of("bert", endings=("layer.0.attention.self.query",))
 
 
 def test_lines_come_in_pages_oldest_first(registry: Registry) -> None:
@@ -36,3 +40,17 @@ def test_lines_can_be_of_one_tenant_or_from_a_time_on(registry: Registry, clock:
 
 
 EAST = timezone(timedelta(hours=9))
+
+
+def test_a_quarantine_is_noted_for_every_adapter_that_has_the_digest(registry: Registry) -> None:
+    made, _ = registry.publish("acme", "routing", package_of(MANIFEST), {}, "ann")
+    registry.publish("acme", "spam", package_of(MANIFEST), {}, "ann")
+    registry.publish("acme", "spam", package_of(MANIFEST, seed=1), {}, "ann")
+    registry.delete_version("acme", "spam", 1, "ann")
+    registry.note_quarantined(made.digest, "engine")
+    lines = [line for line in registry.audit().lines if line.action == "version.quarantined"]
+    assert [(line.tenant, line.adapter, line.actor) for line in lines] == [
+        ("acme", "routing", "engine")
+    ]
+    assert lines[0].after["version"] == 1
+    assert lines[0].after["digest"] == made.digest

@@ -1,0 +1,195 @@
+"""The edge: what happens to every request before and after its route, in one ASGI middleware.
+
+A request gets its id and trace, is let in or refused, and is answered: by its route, or by the
+problem that its error becomes. Here alone errors become answers, and requests are counted.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+
+from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.bodies import Bodies
+from service.api.call import Call, ClientLeft, begin_call
+from service.api.callers import Caller, Gate
+from service.api.lifecycle import Lifecycle
+from service.api.logs import FIELDS
+from service.api.problems import (
+    CODES,
+    INTERNAL,
+    Problem,
+    oip_error_body,
+    problem_body,
+    problem_of,
+)
+from service.errors import Stopping, UnknownPath
+from service.metrics import Metrics, RouteSeries
+from service.settings import Settings
+
+OIP_PREFIX = "/v2"
+PROBES = frozenset({"/livez", "/readyz"})
+METRICS_PATH = "/metrics"
+OPERATOR_PATHS = PROBES | {METRICS_PATH, "/", "/docs", "/openapi.json"}
+
+_WHILE_DRAINING = PROBES | {METRICS_PATH}
+_OPERATOR = Caller("operator")
+_UNKNOWN_ROUTE = "unknown"
+_JSON, _PROBLEM_JSON = b"application/json", b"application/problem+json"
+
+logger = logging.getLogger(__name__)
+
+
+class Edge:
+    """The outermost of our own layers; see the module's docstring.
+
+    `routes` may still grow until the first request: the application makes the edge first.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        routes: Sequence[Route],
+        gate: Gate,
+        lifecycle: Lifecycle,
+        bodies: Bodies,
+        metrics: Metrics,
+        settings: Settings,
+        operator_port: int | None,
+    ) -> None:
+        self._app = app
+        self._routes = routes
+        self._gate = gate
+        self._lifecycle = lifecycle
+        self._bodies = bodies
+        self._metrics = metrics
+        self._request_log = settings.request_log
+        self._operator_port = operator_port
+        # A port of its own frees the operator's pages from the key, not an open server's pages
+        # from the check of Host and Origin.
+        self._operator_gate = gate if settings.admin_key is None else None
+        metrics.declare_reasons(CODES)
+        self._unknown = metrics.route(_UNKNOWN_ROUTE)
+        self._series: dict[tuple[str, str], RouteSeries] = {
+            (route.path, method): metrics.route(f"{method} {route.path}")
+            for route in routes
+            for method in sorted(route.methods or ())
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as ASGI asks for it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        call = begin_call(scope)
+        lifecycle = self._lifecycle
+        lifecycle.enter()
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                call.status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *call.answer_headers]
+            await send(message)
+
+        try:
+            self._admit(call, scope)
+            await self._app(scope, receive, answer)
+        except ClientLeft:
+            call.status = 0
+        except Exception as error:  # noqa: BLE001 - the one place where errors become answers
+            await self._tell(error, call, scope, receive, answer)
+        finally:
+            lifecycle.leave()
+            self._bodies.release(call)
+            self._count(call, scope)
+
+    def _admit(self, call: Call, scope: Scope) -> None:
+        """Set the caller, or raise why there is none."""
+        path = scope["path"]
+        if self._lifecycle.draining and path not in _WHILE_DRAINING:
+            raise Stopping("the server is stopping; ask another, or the same one a little later")
+        gate: Gate | None = self._gate
+        if self._operator_port is not None and scope["server"][1] == self._operator_port:
+            if path not in OPERATOR_PATHS:
+                raise UnknownPath("this port is for metrics and pages alone")
+            gate = self._operator_gate
+        elif path in PROBES and self._operator_gate is None:
+            gate = None
+        call.caller = _OPERATOR if gate is None else gate.admit(call.headers)
+
+    async def _tell(
+        self, error: Exception, call: Call, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        problem = problem_of(error)
+        if problem.kind is INTERNAL:
+            logger.error(
+                "a request failed", exc_info=error, extra={FIELDS: {"request_id": call.request_id}}
+            )
+        if call.status:
+            # The answer has begun: the server closes the connection, so that it looks cut off.
+            raise error
+        if isinstance(error, HTTPException) and error.status_code == 405:
+            problem.headers[:] = [(b"allow", self._allowed(scope))]
+        if isinstance(error, Stopping):
+            problem.headers.append((b"connection", b"close"))
+        self._metrics.refused(problem.kind.code)
+        call.log["code"] = problem.kind.code
+        await _send_problem(problem, call, scope, send)
+        if not call.body_ended:
+            await self._bodies.linger(call, receive)
+        await send({"type": "http.response.body"})
+
+    def _allowed(self, scope: Scope) -> bytes:
+        """Return the methods of every route that has the request's path."""
+        methods: set[str] = set()
+        for route in self._routes:
+            if route.matches(scope)[0] is not Match.NONE:
+                methods |= route.methods or set()
+        return ", ".join(sorted(methods)).encode("ascii")
+
+    def _count(self, call: Call, scope: Scope) -> None:
+        route = scope.get("route")
+        series = self._unknown
+        if route is not None:
+            series = self._series.get((route.path, scope["method"]), series)
+        seconds = time.monotonic() - call.started_s
+        series.answered(call.status, seconds)
+        if self._request_log == "off":
+            return
+        # A full server answers 503 by the thousand; lines for them would make it fuller.
+        if self._request_log == "all" or (call.status >= 500 and call.status != 503):
+            _log(call, scope, seconds)
+
+
+async def _send_problem(problem: Problem, call: Call, scope: Scope, send: Send) -> None:
+    """Send an answer, all but its end."""
+    if scope["path"].startswith(OIP_PREFIX):
+        body, media_type = oip_error_body(problem), _JSON
+    else:
+        body, media_type = problem_body(problem, call.request_id), _PROBLEM_JSON
+    headers = [
+        (b"content-type", media_type),
+        (b"content-length", b"%d" % len(body)),
+        *problem.headers,
+    ]
+    await send({"type": "http.response.start", "status": problem.kind.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+def _log(call: Call, scope: Scope, seconds: float) -> None:
+    route = scope.get("route")
+    fields: dict[str, object] = {
+        "request_id": call.request_id,
+        "method": scope["method"],
+        "route": _UNKNOWN_ROUTE if route is None else route.path,
+        "status": call.status,
+        "seconds": round(seconds, 6),
+    }
+    if call.trace_id is not None:
+        fields["trace_id"] = call.trace_id
+    if call.caller is not None:
+        fields["caller"] = call.caller.actor
+    logger.info("request", extra={FIELDS: fields | call.log})

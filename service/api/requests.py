@@ -1,0 +1,93 @@
+"""Request bodies as values: decoded and checked in one pass, by the type that documents them."""
+
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+
+from service.api.call import Call
+from service.errors import MalformedRequest, UnacceptableRequest, WrongMediaType
+
+_T = TypeVar("_T")
+_RoutingKey = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+_Group = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+
+class Pair(msgspec.Struct, forbid_unknown_fields=True):
+    """A text, and a second one where the backbone compares two."""
+
+    text: str
+    pair: str | None = None
+
+
+class PredictRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """What to classify."""
+
+    inputs: Annotated[
+        list[str | Pair], msgspec.Meta(description="1 to 1,000 texts, or pairs of texts")
+    ]
+    scores: Annotated[
+        Literal["all", "top"],
+        msgspec.Meta(description="every label's score, or the best label's alone"),
+    ] = "all"
+    embedding: Annotated[
+        bool, msgspec.Meta(description="whether to answer each text's embedding, not normalised")
+    ] = False
+    routing_key: Annotated[
+        _RoutingKey | None,
+        msgspec.Meta(description="requests of one key see one version while a canary runs"),
+    ] = None
+    group: Annotated[
+        _Group | None, msgspec.Meta(description="the subgroup that these texts count for")
+    ] = None
+
+
+class OipTensor(msgspec.Struct):
+    """One input tensor; `data` is flat, or nested as `shape` says."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[str | list[str]]
+    parameters: dict[str, Any] | None = None
+
+
+class OipOutput(msgspec.Struct):
+    """One output that is asked for."""
+
+    name: str
+    parameters: dict[str, Any] | None = None
+
+
+class OipRequest(msgspec.Struct):
+    """An inference request of the Open Inference Protocol v2."""
+
+    inputs: list[OipTensor]
+    id: str | None = None
+    parameters: dict[str, Any] | None = None
+    outputs: list[OipOutput] | None = None
+
+
+def decode(decoder: "msgspec.json.Decoder[_T]", body: bytes) -> _T:
+    """Return a body's value.
+
+    Raises `MalformedRequest` for what is not JSON, and `UnacceptableRequest` for JSON of another
+    form, naming the place.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise UnacceptableRequest(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedRequest(f"the body is not JSON in UTF-8: {error}") from None
+    except RecursionError:
+        raise MalformedRequest("the body is nested too deeply") from None
+
+
+def require_json(call: Call) -> None:
+    """Raise `WrongMediaType` where the body says that it is something else than JSON."""
+    given = call.headers.get(b"content-type")
+    if given is None or given == b"application/json":
+        return
+    kind = given.partition(b";")[0].strip().lower()
+    if kind != b"application/json" and not kind.endswith(b"+json"):
+        raise WrongMediaType("this route takes application/json")

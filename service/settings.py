@@ -1,0 +1,219 @@
+"""Every limit and knob of the service, in one frozen object.
+
+Each field is also a variable, `TENANTRY_<FIELD>`, and its docstring is its line in the reference.
+A `TENANTRY_*` variable that no part of the project knows is refused at start-up: a misspelt limit
+would otherwise be no limit.
+"""
+
+import difflib
+import ipaddress
+import os
+import types
+import typing
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import InvalidSettings
+
+PREFIX = "TENANTRY_"
+
+# Read by other parts of the project: where tests and benchmarks find their data sets.
+_KNOWN_ELSEWHERE = frozenset({"TENANTRY_DATA"})
+
+_REFERENCE_HEAD = (
+    "Each is an environment variable; those that `tenantry serve --help` lists are flags too, and",
+    "a flag goes before a variable. An unknown `TENANTRY_*` variable is a start-up error.",
+)
+
+_MIB = 1 << 20
+_GIB = 1 << 30
+
+
+class Settings(BaseSettings):
+    """What one service process is told; built once, in `serve`, and passed on as plain values."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+    bundle: Path
+    """Directory of the exported backbone."""
+    state: Path
+    """Directory of everything that must survive a restart: registry, adapters, keys."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; any but a loopback address needs an admin key."""
+    port: int = Field(default=8000, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one and logs it."""
+    operator_port: int | None = Field(default=None, ge=0, le=65535)
+    """A port of its own, without keys, for metrics and pages; keep it off the public network."""
+    admin_key: SecretStr | None = None
+    """The operator's key; without one the server is open, and on the loopback address only."""
+
+    provider: Literal["auto", "cpu", "openvino", "cuda"] = "auto"
+    """Where the graph runs; `auto` measures what there is and remembers the fastest."""
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    """Threads of one forward pass; not set: as many as there are cores for this process."""
+    bank_slots: int = Field(default=128, ge=1, le=65536)
+    """Adapters that are ready to run at once; the others are loaded when they are asked for."""
+    host_cache_bytes_max: int = Field(default=2 * _GIB, ge=0)
+    """Memory for adapters that are read but in no slot."""
+
+    queue_texts_max: int = Field(default=4096, ge=1)
+    """Texts that may wait for a forward pass; beyond that requests get 503."""
+    queue_tokens_max: int = Field(default=262_144, ge=1)
+    """Tokens that may wait for a forward pass; beyond that requests get 503."""
+    request_timeout_s_max: float = Field(default=60.0, gt=0)
+    """Longest wait for an answer; `X-Timeout-Ms` can only shorten it."""
+    drain_s: float = Field(default=30.0, ge=0)
+    """How long accepted requests may take after SIGTERM."""
+
+    max_inputs: int = Field(default=1000, ge=1)
+    """Inputs in one request; beyond that 422."""
+    max_body_bytes: int = Field(default=8 * _MIB, ge=1024)
+    """Bytes of a request body, after decompression; beyond that 413."""
+    max_upload_bytes: int = Field(default=256 * _MIB, ge=1024)
+    """Bytes of an upload's body, after decompression; beyond that 413."""
+    max_unpacked_bytes: int = Field(default=512 * _MIB, ge=1024)
+    """Bytes that an upload's archive may unpack to; beyond that 422."""
+    bodies_bytes_max: int = Field(default=512 * _MIB, ge=1024)
+    """Memory for all request bodies that are being read or answered; beyond that 503."""
+    head_timeout_s: float = Field(default=20.0, gt=0)
+    """Longest wait for a request's head, from its first byte or the connection's first moment."""
+    body_timeout_s: float = Field(default=30.0, gt=0)
+    """Longest wait for the next piece of a request's body; then the connection closes."""
+    uploads_max: int = Field(default=2, ge=1)
+    """Uploads that are received and checked at once; beyond that 503."""
+    connections_backlog: int = Field(default=2048, ge=1)
+    """Connections that may wait to be accepted."""
+    keep_alive_s: int = Field(default=75, ge=1)
+    """How long an idle connection is kept open."""
+
+    tenants_max: int = Field(default=10_000, ge=1)
+    """Tenants in the registry."""
+    adapters_per_tenant_max: int = Field(default=1_000, ge=1)
+    """Adapters of one tenant."""
+    adapters_max: int = Field(default=10_000, ge=1)
+    """Adapters in the registry."""
+    versions_per_adapter_max: int = Field(default=1_000, ge=1)
+    """Versions of one adapter."""
+    tenant_series_max: int = Field(default=200, ge=0)
+    """Tenants with a metric series of their own; later ones are counted under `_other`."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe level that is logged."""
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """JSON lines, or text for people; `auto`: text where standard error is a terminal."""
+    request_log: Literal["off", "errors", "all"] = "errors"
+    """Which requests get a log line; `errors`: those that failed by our fault, 503 apart."""
+
+    @field_validator("admin_key")
+    @classmethod
+    def _key_can_be_sent(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is None:
+            return None
+        text = key.get_secret_value()
+        if not text:
+            raise ValueError("is empty; give a key, or leave the variable out for an open server")
+        if not all("!" <= character <= "~" for character in text):
+            raise ValueError("must be printable ASCII without spaces, or no header can carry it")
+        return key
+
+    @model_validator(mode="after")
+    def _open_means_loopback(self) -> Self:
+        if self.admin_key is None and not is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host} can be reached from elsewhere, and there is no admin key: set"
+                f" {PREFIX}ADMIN_KEY, or listen on 127.0.0.1"
+            )
+        if self.operator_port is not None and self.operator_port == self.port != 0:
+            raise ValueError("operator_port must differ from port")
+        return self
+
+
+@lru_cache(maxsize=256)  # asked of every request to an open server
+def is_loopback(host: str) -> bool:
+    """Say whether `host`, a name or an address, can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def read_settings(**given: Any) -> Settings:
+    """Return the settings: `given` first (None means not given), then environment, then default.
+
+    Raises `InvalidSettings`, naming every variable at fault and the nearest known name of an
+    unknown one; a value that may be a secret is never repeated.
+    """
+    unknown = [line for name in sorted(os.environ) if (line := _unknown(name))]
+    if unknown:
+        raise InvalidSettings("\n".join(unknown))
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise InvalidSettings("\n".join(map(_line, error.errors(include_input=False)))) from None
+
+
+def variable_of(field: str) -> str:
+    """Return the environment variable of a field."""
+    return PREFIX + field.upper()
+
+
+def _unknown(name: str) -> str | None:
+    known = {variable_of(field) for field in Settings.model_fields} | _KNOWN_ELSEWHERE
+    if not name.upper().startswith(PREFIX) or name.upper() in known:
+        return None
+    if name.upper().endswith(("_SERVICE_HOST", "_SERVICE_PORT")) or "_TCP" in name.upper():
+        return (
+            f"{name} is not a setting; Kubernetes adds it for a service called `tenantry`:"
+            " set `enableServiceLinks: false` in the pod"
+        )
+    nearest = difflib.get_close_matches(name.upper(), known, n=1)
+    return f"{name} is not a setting" + (f"; did you mean {nearest[0]}?" if nearest else "")
+
+
+def _line(error: typing.Any) -> str:  # pydantic's ErrorDetails, whose name is private to its core
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return message
+    field = str(error["loc"][0])
+    variable = variable_of(field)
+    if error["type"] == "missing":
+        return f"{variable} is needed, or --{field.replace('_', '-')}"
+    return f"{variable}: {message}"
+
+
+def settings_reference() -> str:
+    """Return the reference page of the settings, in Markdown."""
+    lines = ["# Settings", "", *_REFERENCE_HEAD, ""]
+    lines += ["| variable | type | default | meaning |", "| --- | --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        default = "needed" if field.is_required() else _shown(field.default)
+        kind = _type_name(field.annotation).replace("|", "\\|")
+        lines.append(f"| `{variable_of(name)}` | {kind} | {default} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "not set"
+    if isinstance(value, int) and value % _MIB == 0 and value:
+        return f"`{value}` ({value // _MIB} MiB)"
+    return f"`{value}`"
+
+
+def _type_name(annotation: object) -> str:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Literal:
+        return " | ".join(f"`{value}`" for value in arguments)
+    if origin is types.UnionType or origin is typing.Union:
+        return " | ".join(_type_name(kind) for kind in arguments if kind is not type(None))
+    names = {Path: "path", SecretStr: "secret", str: "text", int: "integer", float: "number"}
+    return names[typing.cast(type, annotation)]

@@ -1,0 +1,31 @@
+"""What a batcher reports, counted."""
+
+import threading
+
+
+class FakeBatchMetrics:
+    """Counts; called from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.passes: list[tuple[int, int, int, int]] = []  # texts, tokens, capacity, adapters
+        self.loads = 0
+        self.evictions = 0
+        self.quarantines = 0
+
+    def batch_ran(
+        self, *, texts: int, tokens: int, capacity: int, adapters: int, seconds: float
+    ) -> None:
+        assert seconds >= 0
+        self.passes.append((texts, tokens, capacity, adapters))
+
+    def adapter_loaded(self, seconds: float) -> None:
+        assert seconds >= 0
+        with self._lock:
+            self.loads += 1
+
+    def adapter_evicted(self) -> None:
+        self.evictions += 1
+
+    def quarantined(self) -> None:
+        self.quarantines += 1

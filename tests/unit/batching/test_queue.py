@@ -1,0 +1,203 @@
+"""The queue: order of arrival, bounds, and places that are freed at once."""
+
+from collections.abc import Sequence
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from service.batching.queue import Entry, Job, Queue, Ticket
+from service.errors import QueueFull
+from tests.fakes.runtime import text_of
+
+
+def ticket_of(name: str, *lengths: int) -> Ticket:
+    return Ticket(Job(name, [text_of(*range(length)) for length in lengths]), queued_at=0.0)
+
+
+def queue_with(*tickets: Ticket, texts_max: int = 100, tokens_max: int = 1000) -> Queue:
+    queue = Queue(texts_max, tokens_max)
+    for ticket in tickets:
+        queue.add(ticket)
+    return queue
+
+
+def names(entries: Sequence[Entry]) -> list[tuple[str, int]]:
+    return [(entry.digest, entry.position) for entry in entries]
+
+
+def test_texts_leave_in_the_order_in_which_they_came() -> None:
+    queue = queue_with(ticket_of("a", 1, 2), ticket_of("b", 3))
+    assert names(queue.take(10, 100)) == [("a", 0), ("a", 1), ("b", 0)]
+    assert (queue.texts, queue.tokens, queue.has_next) == (0, 0, False)
+
+
+def test_no_more_are_taken_than_were_asked_for() -> None:
+    queue = queue_with(ticket_of("a", 1, 1, 1))
+    assert names(queue.take(2, 100)) == [("a", 0), ("a", 1)]
+    assert (queue.texts, queue.tokens) == (1, 1)
+
+
+def test_taking_ends_with_the_text_that_reaches_the_tokens() -> None:
+    assert names(queue_with(ticket_of("a", 5, 5, 5)).take(10, 6)) == [("a", 0), ("a", 1)]
+
+
+def test_a_job_goes_in_whole_or_not_at_all() -> None:
+    queue = queue_with(ticket_of("a", 1, 1), texts_max=3)
+    with pytest.raises(QueueFull, match="2 texts of 2 tokens are waiting, and at most 3"):
+        queue.add(ticket_of("b", 1, 1))
+    assert queue.texts == 2
+    queue.add(ticket_of("c", 1))
+    assert names(queue.take(10, 100)) == [("a", 0), ("a", 1), ("c", 0)]
+
+
+def test_tokens_are_bounded_as_texts_are() -> None:
+    queue = queue_with(ticket_of("a", 60), tokens_max=100)
+    with pytest.raises(QueueFull):
+        queue.add(ticket_of("b", 41))
+    queue.add(ticket_of("c", 40))
+
+
+def test_what_is_put_back_stands_where_it_stood() -> None:
+    queue = queue_with(ticket_of("a", 1, 1), ticket_of("b", 1))
+    taken = queue.take(3, 100)
+    queue.add(ticket_of("c", 1))
+    queue.put_back([taken[2], taken[0]])
+    assert names(queue.take(10, 100)) == [("a", 0), ("b", 0), ("c", 0)]
+
+
+def test_nobody_passes_an_older_text_by_being_put_back_later() -> None:
+    queue = queue_with(ticket_of("old", 1), ticket_of("young", 1))
+    old, young = queue.take(2, 100)
+    queue.put_back([old])
+    queue.put_back([young])
+    assert names(queue.take(1, 100)) == [("old", 0)]
+
+
+def test_what_is_set_aside_counts_and_is_not_taken() -> None:
+    queue = queue_with(ticket_of("cold", 2), texts_max=1)
+    queue.set_aside(queue.take(1, 100))
+    assert (queue.texts, queue.tokens, queue.has_next) == (1, 2, False)
+    assert queue.take(10, 100) == []
+    with pytest.raises(QueueFull):
+        queue.add(ticket_of("next", 1))
+    queue.put_back(queue.take_aside("cold"))
+    assert names(queue.take(10, 100)) == [("cold", 0)]
+    assert (queue.texts, queue.tokens) == (0, 0)
+
+
+@pytest.mark.parametrize("aside", [True, False])
+def test_a_dropped_job_frees_its_places_at_once(aside: bool) -> None:
+    gone, stays = ticket_of("a", 3, 4), ticket_of("a", 5)
+    queue = queue_with(gone, stays)
+    if aside:
+        queue.set_aside(queue.take(10, 100))
+    queue.drop(gone)
+    assert (queue.texts, queue.tokens) == (1, 5)
+    left = queue.take_aside("a") if aside else queue.take(10, 100)
+    assert [entry.ticket for entry in left] == [stays]
+
+
+def test_a_job_dropped_while_a_pass_has_it_does_not_come_back() -> None:
+    gone = ticket_of("a", 1, 1)
+    queue = queue_with(gone)
+    taken = queue.take(1, 100)
+    queue.drop(gone)
+    queue.put_back(taken)
+    queue.set_aside(taken)
+    assert (queue.texts, queue.tokens, queue.has_next) == (0, 0, False)
+    assert queue.take_aside("a") == []
+
+
+def test_dropping_twice_changes_nothing() -> None:
+    gone = ticket_of("a", 1)
+    queue = queue_with(gone, ticket_of("b", 1))
+    queue.drop(gone)
+    queue.drop(gone)
+    assert queue.texts == 1
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Random calls; at the end of each the books agree with what is where."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue = Queue(texts_max=12, tokens_max=40)
+        self.tickets: list[Ticket] = []
+        self.waiting: list[Entry] = []
+        self.aside: list[Entry] = []
+        self.taken: list[Entry] = []
+
+    @rule(
+        digest=st.sampled_from("abc"), lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4)
+    )
+    def add(self, digest: str, lengths: list[int]) -> None:
+        ticket = ticket_of(digest, *lengths)
+        held = self.waiting + self.aside
+        fits = len(held) + len(lengths) <= 12
+        fits = fits and sum(len(e.tokens) for e in held) + sum(lengths) <= 40
+        if not fits:
+            with pytest.raises(QueueFull):
+                self.queue.add(ticket)
+            return
+        first = self.queue._arrived
+        self.queue.add(ticket)
+        self.tickets.append(ticket)
+        self.waiting += [Entry(ticket, i, first + i) for i in range(len(lengths))]
+
+    @rule(texts=st.integers(1, 6), tokens=st.integers(1, 20))
+    def take(self, texts: int, tokens: int) -> None:
+        expected: list[Entry] = []
+        for entry in sorted(self.waiting, key=lambda e: e.order):
+            if len(expected) == texts or sum(len(e.tokens) for e in expected) >= tokens:
+                break
+            expected.append(entry)
+        taken = self.queue.take(texts, tokens)
+        assert [e.order for e in taken] == [e.order for e in expected]
+        gone = {e.order for e in taken}
+        self.waiting = [e for e in self.waiting if e.order not in gone]
+        self.taken += taken
+
+    @precondition(lambda self: self.taken)
+    @rule(data=st.data())
+    def give_back(self, data: st.DataObject) -> None:
+        chosen = data.draw(st.lists(st.sampled_from(range(len(self.taken))), unique=True))
+        entries = [self.taken[i] for i in chosen]
+        self.taken = [e for i, e in enumerate(self.taken) if i not in chosen]
+        live = [e for e in entries if not e.ticket.dropped]
+        if data.draw(st.booleans()):
+            self.queue.put_back(entries)
+            self.waiting += live
+        else:
+            self.queue.set_aside(entries)
+            self.aside += live
+
+    @rule(digest=st.sampled_from("abc"))
+    def bring_in(self, digest: str) -> None:
+        entries = self.queue.take_aside(digest)
+        mine = [e for e in self.aside if e.digest == digest]
+        assert sorted(e.order for e in entries) == sorted(e.order for e in mine)
+        self.queue.put_back(entries)
+        self.aside = [e for e in self.aside if e.digest != digest]
+        self.waiting += entries
+
+    @precondition(lambda self: self.tickets)
+    @rule(data=st.data())
+    def drop(self, data: st.DataObject) -> None:
+        ticket = data.draw(st.sampled_from(self.tickets))
+        self.queue.drop(ticket)
+        self.waiting = [e for e in self.waiting if e.ticket is not ticket]
+        self.aside = [e for e in self.aside if e.ticket is not ticket]
+
+    @invariant()
+    def the_books_are_right(self) -> None:
+        held = self.waiting + self.aside
+        assert self.queue.texts == len(held)
+        assert self.queue.tokens == sum(len(e.tokens) for e in held)
+        assert self.queue.has_next == bool(self.waiting)
+        for ticket in self.tickets:
+            if not ticket.dropped:
+                assert ticket.waiting == sum(e.ticket is ticket for e in held)
+
+
+TestQueueMachine = QueueMachine.TestCase

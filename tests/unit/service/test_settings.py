@@ -1,0 +1,125 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.errors import InvalidSettings
+from service.settings import Settings, is_loopback, read_settings, settings_reference, variable_of
+
+NEEDED = {"bundle": Path("bundle"), "state": Path("state")}
+
+
+def read(**given: object) -> Settings:
+    return read_settings(**{**NEEDED, **given})
+
+
+def test_the_defaults_are_open_and_on_the_loopback_address() -> None:
+    settings = read()
+    assert (settings.host, settings.port, settings.admin_key) == ("127.0.0.1", 8000, None)
+
+
+def test_a_variable_gives_a_setting_and_an_option_goes_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TENANTRY_PORT", "9000")
+    monkeypatch.setenv("TENANTRY_MAX_INPUTS", "5")
+    settings = read(port=9001)
+    assert (settings.port, settings.max_inputs) == (9001, 5)
+
+
+def test_an_option_that_was_not_given_leaves_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENANTRY_PORT", "9000")
+    assert read(port=None).port == 9000
+
+
+def test_an_unknown_variable_is_refused_with_the_nearest_known_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TENANTRY_MAX_INPUT", "5")
+    with pytest.raises(InvalidSettings, match=r"TENANTRY_MAX_INPUT .*TENANTRY_MAX_INPUTS\?"):
+        read()
+
+
+def test_every_unknown_variable_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENANTRY_QQQ", "1")
+    monkeypatch.setenv("TENANTRY_ZZZ", "1")
+    with pytest.raises(InvalidSettings, match=r"(?s)TENANTRY_QQQ.*TENANTRY_ZZZ"):
+        read()
+
+
+def test_what_kubernetes_adds_is_told_apart_from_a_typing_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TENANTRY_SERVICE_HOST", "10.0.0.1")
+    with pytest.raises(InvalidSettings, match="enableServiceLinks"):
+        read()
+
+
+def test_the_variable_of_tests_and_benchmarks_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENANTRY_DATA", "/data")
+    read()
+
+
+def test_a_value_that_cannot_be_is_refused_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENANTRY_PORT", "many")
+    with pytest.raises(InvalidSettings, match="TENANTRY_PORT"):
+        read()
+
+
+def test_what_is_needed_is_named_with_its_option() -> None:
+    with pytest.raises(InvalidSettings, match=r"TENANTRY_STATE is needed, or --state"):
+        read_settings(bundle="bundle")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com"])
+def test_an_open_server_listens_on_the_loopback_address_alone(host: str) -> None:
+    with pytest.raises(InvalidSettings, match="TENANTRY_ADMIN_KEY"):
+        read(host=host)
+    assert read(host=host, admin_key="secret").host == host
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("0.0.0.0", False),
+        ("localhost.example.com", False),
+        ("127.0.0.1.example.com", False),
+        ("", False),
+    ],
+)
+def test_a_loopback_name_is_told_from_one_that_looks_like_it(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback
+
+
+@pytest.mark.parametrize("key", ["", "two words", "schlüssel", "new\nline"])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_repeated(key: str) -> None:
+    with pytest.raises(InvalidSettings, match="TENANTRY_ADMIN_KEY") as refused:
+        read(admin_key=key)
+    assert not key or key not in str(refused.value)
+
+
+def test_the_key_is_in_no_text_of_the_settings() -> None:
+    assert "hunter2hunter2" not in repr(read(admin_key="hunter2hunter2"))
+
+
+def test_the_two_ports_must_differ() -> None:
+    with pytest.raises(InvalidSettings, match="operator_port"):
+        read(port=9000, operator_port=9000)
+    assert read(port=0, operator_port=0).operator_port == 0
+
+
+def test_the_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        read().port = 1  # type: ignore[misc]
+
+
+def test_the_reference_has_a_line_with_a_meaning_for_every_setting() -> None:
+    page = settings_reference()
+    for name, field in Settings.model_fields.items():
+        assert f"| `{variable_of(name)}` |" in page
+        assert field.description, f"{name} has no docstring"
+        assert field.description in page
