@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from service.batching.batcher import Answer, BatcherStatus
+from service.batching.answers import Answer, BatcherStatus
 from service.batching.queue import Job
 from service.engine.adapter import Adapter
 from service.engine.tokens import Input, Tokens

@@ -11,7 +11,7 @@ from starlette.types import Receive
 from service.api.call import Call
 from service.api.departure import unless_left
 from service.api.ports import Batcher, Router, Tokeniser
-from service.batching.batcher import Answer
+from service.batching.answers import Answer
 from service.batching.queue import Job
 from service.engine.tokens import Input, Tokens
 from service.errors import UnacceptableRequest

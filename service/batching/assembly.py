@@ -6,7 +6,8 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from service.batching.batcher import Batcher, BatchMetrics
+from service.batching.answers import BatchMetrics
+from service.batching.batcher import Batcher
 from service.engine.adapter import Adapter
 from service.engine.bundle import Bundle
 from service.engine.forward import Forward

@@ -12,13 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
+from service.batching.answers import Answer, BatcherStatus, BatchMetrics
 from service.batching.queue import Entry, Job, Queue, Ticket
 from service.batching.residency import HostCache, Residency, Resident
-from service.engine.adapter import Adapter, FloatArray
+from service.engine.adapter import Adapter
 from service.engine.errors import InvalidAdapter, NonFiniteOutput, Problem
 from service.engine.forward import Answered, Forward
 from service.engine.packing import Plan, plan
@@ -30,57 +30,6 @@ log = logging.getLogger(__name__)
 _LOOKED_AT = 512  # waiting texts that one plan looks at,
 _LOOKED_AT_PASSES = 8  # and how many full passes they may fill
 _WRITES = 32  # adapters written into slots between two passes, at most
-
-
-class BatchMetrics(Protocol):
-    """What the batcher reports; `service/metrics.py` has the real one."""
-
-    def batch_ran(
-        self, *, texts: int, tokens: int, capacity: int, adapters: int, seconds: float
-    ) -> None:
-        """Count a pass."""
-        ...
-
-    def adapter_loaded(self, seconds: float) -> None:
-        """Count an adapter's way from the store to host memory."""
-        ...
-
-    def adapter_evicted(self) -> None:
-        """Count an adapter that left its slot for another."""
-        ...
-
-    def quarantined(self) -> None:
-        """Count an adapter taken out of service for non-finite numbers."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a job's caller gets; arrays are in the order of its texts."""
-
-    digest: str  # read from the slots that computed the rows
-    labels: tuple[str, ...]
-    probabilities: FloatArray  # [texts, labels]
-    embeddings: FloatArray  # [texts, hidden], mean-pooled, not normalised
-    queue_s: float
-    compute_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class BatcherStatus:
-    """A look at the batcher, for pages and gauges."""
-
-    queue_texts: int
-    queue_tokens: int
-    running_texts: int
-    slots: int
-    slots_used: int
-    host_adapters: int
-    host_bytes: int
-    quarantined: tuple[str, ...]
-    provider: str
-    precision: str
-    reason: str
 
 
 @dataclass(slots=True)
@@ -188,7 +137,7 @@ class Batcher:
                 self._drop(ticket)
 
     async def probe(self, adapter: Adapter, texts: Sequence[Tokens]) -> None:
-        """Run an adapter that is not in the store yet on a few texts, among everybody's work.
+        """Run an adapter that is not in the store yet on a few texts, in passes of its own.
 
         Raises `InvalidAdapter` where its numbers are not finite, and what `answer` raises.
         """
@@ -196,7 +145,7 @@ class Batcher:
         with self._wake:
             self._probing.add(adapter.digest)
         try:
-            await self.answer(Job(adapter.digest, texts))
+            await self.answer(Job(adapter.digest, texts, alone=True))
         except NonFiniteOutput as error:
             self.forget(adapter.digest)
             what = "gives inf or NaN for ordinary texts; nothing would ever be answered with it"
@@ -206,7 +155,7 @@ class Batcher:
                 self._probing.discard(adapter.digest)
 
     def forget(self, digest: str) -> None:
-        """Drop an adapter from host memory; its slot goes to the next one that needs it."""
+        """Drop an adapter from host memory; its slot goes when it is the least recently used."""
         self._cache.discard(digest)
 
     async def stop(self, drain_s: float) -> None:

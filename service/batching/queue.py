@@ -22,6 +22,7 @@ class Job:
     digest: str
     texts: Sequence[Tokens]
     deadline_s: float | None = None  # on the monotonic clock
+    alone: bool = False  # shares its passes with no other job
 
 
 @dataclass(slots=True, eq=False)
@@ -99,11 +100,17 @@ class Queue:
             self._arrived += 1
 
     def take(self, texts: int, tokens: int) -> list[Entry]:
-        """Remove and return the oldest live entries, up to so many texts or tokens."""
+        """Remove and return the oldest live entries, up to so many texts or tokens.
+
+        A job that wants to be alone comes without others.
+        """
         taken: list[Entry] = []
         held = 0
         while self._entries and len(taken) < texts and held < tokens:
-            entry = self._entries.popleft()
+            entry = self._entries[0]
+            if taken and _apart(taken[0].ticket, entry.ticket):
+                break
+            self._entries.popleft()
             self._uncount(entry)
             held += len(entry.tokens)
             taken.append(entry)
@@ -167,3 +174,7 @@ class Queue:
         self.texts -= 1
         self.tokens -= len(entry.tokens)
         entry.ticket.waiting -= 1
+
+
+def _apart(first: Ticket, second: Ticket) -> bool:
+    return first is not second and (first.job.alone or second.job.alone)

@@ -27,9 +27,7 @@ def loud(manifest: Manifest, name: str, magnitude: float = MAGNITUDE_MAX) -> Ada
     def signs(*shape: int) -> FloatArray:
         return (magnitude * random.choice([-1.0, 1.0], shape)).astype(np.float32)
 
-    return _with(
-        manifest, name, lambda t: (signs(4, t.in_features), signs(4, t.out_features))
-    )
+    return _with(manifest, name, lambda t: (signs(4, t.in_features), signs(4, t.out_features)))
 
 
 def reader(manifest: Manifest, name: str, magnitude: float = MAGNITUDE_MAX) -> Adapter:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from service.batching.batcher import Answer, BatcherStatus
+from service.batching.answers import Answer, BatcherStatus
 from service.batching.queue import Job
 from service.engine.adapter import Adapter, FloatArray
 from service.engine.tokens import Tokens

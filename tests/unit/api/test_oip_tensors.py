@@ -6,7 +6,7 @@ import pytest
 
 from service.api.oip_tensors import decode_request, encode_outputs
 from service.api.prediction import Backbone, Predicted
-from service.batching.batcher import Answer
+from service.batching.answers import Answer
 from service.errors import MalformedRequest, UnacceptableRequest, WrongMediaType
 from service.registry.records import Route
 

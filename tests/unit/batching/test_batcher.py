@@ -10,7 +10,8 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
-from service.batching.batcher import Answer, Batcher
+from service.batching.answers import Answer
+from service.batching.batcher import Batcher
 from service.batching.queue import Job
 from service.engine.adapter import Adapter
 from service.engine.errors import InvalidAdapter, NonFiniteOutput

@@ -42,6 +42,13 @@ def test_taking_ends_with_the_text_that_reaches_the_tokens() -> None:
     assert names(queue_with(ticket_of("a", 5, 5, 5)).take(10, 6)) == [("a", 0), ("a", 1)]
 
 
+def test_a_job_that_wants_to_be_alone_is_taken_without_others() -> None:
+    shy = Ticket(Job("shy", [text_of(0), text_of(1)], alone=True), queued_at=0.0)
+    queue = queue_with(ticket_of("a", 1), shy, ticket_of("b", 1), ticket_of("c", 1))
+    taken = [names(queue.take(10, 100)) for _ in range(3)]
+    assert taken == [[("a", 0)], [("shy", 0), ("shy", 1)], [("b", 0), ("c", 0)]]
+
+
 def test_a_job_goes_in_whole_or_not_at_all() -> None:
     queue = queue_with(ticket_of("a", 1, 1), texts_max=3)
     with pytest.raises(QueueFull, match="2 texts of 2 tokens are waiting, and at most 3"):
