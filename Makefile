@@ -115,3 +115,5 @@ del names["tenantry"]
 print(*(f"{name}=={version}" for name, version in sorted(names.items())), sep="\n")
 endef
 export READ_REPORT
+
+include benchmarks/bench.mk

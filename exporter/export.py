@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from exporter.banked import Banks
 from exporter.card import model_card
-from exporter.errors import ExportFailed, ProofFailed, UnsupportedModel
+from exporter.errors import ExportFailed, ProofFailed, UnreadableModel, UnsupportedModel
 from exporter.families.catalogue import family_of
 from exporter.families.family import Assembled, Family
 from exporter.graph import write_graph
@@ -178,6 +178,11 @@ def _manifest(
     config = loaded.model.config
     modules = [step.module for step in assembled.head if step.module]
     missing = tuple(m for m in modules if m in loaded.missing)
+    if lost := sorted(loaded.missing - set(modules)):
+        raise UnreadableModel(
+            f"{loaded.path}: the checkpoint holds no weights for {', '.join(lost[:3])}"
+            + (f" and {len(lost) - 3} more modules" if len(lost) > 3 else "")
+        )
     return Manifest(
         format=FORMAT,
         source=Source(

@@ -18,6 +18,9 @@ from exporter.banked import Banks
 # every token sees itself, padding among padding.
 _MASKED = float("-inf")
 
+# Finite in bfloat16 too, where the largest float32 would be rounded to inf.
+_LARGEST = 1e38
+
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
@@ -148,7 +151,7 @@ class Pooling(nn.Module):
         of each text's first token.
         """
         flat = hidden.reshape(-1, hidden.shape[-1])
-        finite = torch.abs(flat) <= torch.finfo(flat.dtype).max  # False for inf and for NaN
+        finite = torch.abs(flat) <= _LARGEST  # False for inf and for NaN
         zero = torch.zeros((), dtype=flat.dtype)
         clean = torch.where(finite, flat, zero)
         numbers = torch.arange(first.shape[0]).unsqueeze(1)

@@ -77,9 +77,11 @@ def adapter_configs(manifest: Manifest) -> list[dict[str, Any]]:
             "target_modules": names,
             "rank_pattern": {names[0]: most},
             "alpha_pattern": {names[-1]: 32},
-            "labels": min(77, manifest.max_labels),
+            "labels": 77,
         },
     ]
+    for config in configs:
+        config["labels"] = min(config["labels"], manifest.max_labels)
     return configs if names else []
 
 

@@ -6,13 +6,14 @@ the columns of a feed, and a text without an adapter uses none.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.engine.adapter import Adapter, FloatArray
 from service.engine.bundle import Manifest, Target
-from service.engine.feed import Feed, IntArray, Lease
+from service.engine.feed import Lease
 
 
 class Bank(Protocol):
@@ -34,21 +35,31 @@ def input_names(targets: Sequence[Target]) -> list[str]:
     return [f"{side}.{target.name}" for target in targets for side in ("A", "B")]
 
 
+def bfloat16_bits(x: FloatArray) -> NDArray[np.uint16]:
+    """Return the bits of the nearest bfloat16 values, ties to even; finite values only."""
+    bits = np.ascontiguousarray(x, dtype=np.float32).view(np.uint32)
+    rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
+    return (rounded >> np.uint32(16)).astype(np.uint16)
+
+
 class HostBank:
-    """A bank in host memory.
+    """A bank in host memory, in float32 or, where the provider computes in it, in bfloat16.
 
     The memory is zeroed lazily by the system, so rows that were never written cost nothing.
     """
 
-    def __init__(self, manifest: Manifest, slots: int) -> None:
+    def __init__(self, manifest: Manifest, slots: int, *, half: bool = False) -> None:
         self.slots = slots
+        self.half = half
         self._targets = manifest.targets
         self._stride = manifest.max_rank
         rows = (slots + 1) * self._stride
-        self.arrays: list[FloatArray] = []  # A and B of every target, alternating
-        for target in self._targets:
-            self.arrays.append(np.zeros((rows, target.in_features), dtype=np.float32))
-            self.arrays.append(np.zeros((rows, target.out_features), dtype=np.float32))
+        kind = np.uint16 if half else np.float32  # numpy has no bfloat16: its bits
+        self.arrays: list[NDArray[Any]] = [  # A and B of every target
+            np.zeros((rows, width), dtype=kind)
+            for target in self._targets
+            for width in (target.in_features, target.out_features)
+        ]
 
     def lease(self, slot: int, rank: int) -> Lease:
         """Return where a slot's adapter lies."""
@@ -65,32 +76,6 @@ class HostBank:
             for side in (0, 1):
                 rows = self.arrays[2 * i + side][start : start + adapter.rank]
                 if delta is not None:
-                    rows[:rank] = delta[side]
-                rows[rank:] = 0.0
+                    rows[:rank] = bfloat16_bits(delta[side]) if self.half else delta[side]
+                rows[rank:] = 0
         return Lease(start, adapter.rank)
-
-
-class LocalRows:
-    """The bank rows of one batch, stacked and renumbered, in buffers of few sizes.
-
-    For providers that copy or convert the whole bank input at each run: they then see only the
-    rows that the batch uses. How many rows the buffers have follows from the shape of the feed's
-    columns, so that they add no shapes of their own.
-    """
-
-    def __init__(self, bank: HostBank) -> None:
-        self._bank = bank
-        self._buffers: dict[int, list[FloatArray]] = {}
-
-    def gather(self, feed: Feed) -> tuple[list[FloatArray], IntArray]:
-        """Return the arrays to feed as banks, and `feed.columns` renumbered for them."""
-        used, renumbered = np.unique(feed.columns, return_inverse=True)
-        size = feed.columns.size
-        buffers = self._buffers.get(size)
-        if buffers is None:
-            buffers = [np.zeros((size, a.shape[1]), np.float32) for a in self._bank.arrays]
-            self._buffers[size] = buffers
-        for buffer, array in zip(buffers, self._bank.arrays, strict=True):
-            np.take(array, used, axis=0, out=buffer[: len(used)])
-        columns: IntArray = renumbered.reshape(feed.columns.shape).astype(np.int64)
-        return buffers, columns

@@ -1,19 +1,16 @@
-"""The runtime: one ONNX session, one bank, and a forward pass over packed texts of many tenants."""
+"""The runtime: one opened graph, one bank, and a forward pass over packed texts of many tenants."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import onnxruntime as ort
 
 from service.engine.adapter import Adapter, FloatArray
-from service.engine.bank import Bank, HostBank, LocalRows, input_names
 from service.engine.bundle import Bundle
-from service.engine.device_bank import DeviceBank
 from service.engine.feed import NO_ADAPTER, PADDING, Feed, Layout, Lease
 from service.engine.packing import Grid, Shape, make_grid
-from service.engine.providers import Provider, processors, provider_named
+from service.engine.providers import Opening, Provider, processors, provider_named
 
 _WIDTHS = 3  # how many doublings of the columns a static layout is warmed with
 
@@ -54,7 +51,7 @@ class Runtime(Protocol):
 
 
 class OnnxRuntime:
-    """A `Runtime` on one of ONNX Runtime's execution providers."""
+    """A `Runtime` of the bundle's ONNX graph, on one of the execution providers."""
 
     def __init__(
         self,
@@ -69,36 +66,20 @@ class OnnxRuntime:
         `slots` adapters can be resident at once; `threads` of None means every processor. Raises
         `ProviderUnavailable` or `InvalidBundle`.
         """
-        self._traits: Provider = provider_named(provider)
+        traits: Provider = provider_named(provider)
         manifest = bundle.manifest
+        model = bundle.model_path(variant)
+        opened = traits.open(Opening(model, manifest, slots, threads or processors()))
         self.provider = provider
-        self.precision = self._traits.precision(variant)
-        self.layout = self._traits.layout
+        self.precision = opened.precision
+        self.layout = traits.layout
         self.slots = slots
-        self.grid = make_grid(
-            manifest.max_length, self._traits.token_budget, self._traits.row_counts
-        )
+        self.grid = make_grid(manifest.max_length, traits.token_budget, traits.row_counts)
         self.position_offset = manifest.position_offset
-        self._session = self._traits.session(bundle.model_path(variant), threads or processors())
-        self._names = input_names(manifest.targets)
         self._takes_types = manifest.token_types
-        self._binding = self._session.io_binding()
-        self._bank: Bank
-        self._local: LocalRows | None = None
-        self._resident: list[ort.OrtValue] = []
-        if self._traits.bank == "device":
-            device_bank = DeviceBank(manifest, slots)
-            self._bank = device_bank
-            self._resident = device_bank.values
-        else:
-            host = HostBank(manifest, slots)
-            self._bank = host
-            if self._traits.bank == "local":
-                self._local = LocalRows(host)
-            else:
-                self._resident = [ort.OrtValue.ortvalue_from_numpy(a) for a in host.arrays]
-        for name, value in zip(self._names, self._resident, strict=False):
-            self._binding.bind_ortvalue_input(name, value)
+        self._takes_adapters = bool(manifest.targets)
+        self._session = opened.session
+        self._bank = opened.bank
 
     def write(self, slot: int, adapter: Adapter) -> Lease:
         """Write the adapter's weights into the slot; return where they lie."""
@@ -106,27 +87,15 @@ class OnnxRuntime:
 
     def run(self, feed: Feed) -> Output:
         """Run one forward pass."""
-        columns = feed.columns
-        binding = self._binding
-        if self._local is not None:
-            banks, columns = self._local.gather(feed)
-            for name, array in zip(self._names, banks, strict=True):
-                binding.bind_cpu_input(name, array)
-        binding.bind_cpu_input("ids", feed.ids)
-        binding.bind_cpu_input("positions", feed.positions)
-        binding.bind_cpu_input("texts", feed.texts)
+        inputs = {"ids": feed.ids, "positions": feed.positions, "texts": feed.texts}
         if self._takes_types:
-            binding.bind_cpu_input("token_types", feed.token_types)
-        binding.bind_cpu_input("first", feed.first)
-        if self._names:
-            binding.bind_cpu_input("adapters", feed.adapters)
-            binding.bind_cpu_input("columns", columns)
-            binding.bind_cpu_input("owners", feed.owners)
-        binding.bind_output("output.pooled", "cpu")
-        binding.bind_output("output.embedding", "cpu")
-        self._session.run_with_iobinding(binding)
-        pooled, embedding = binding.copy_outputs_to_cpu()
-        return Output(pooled, embedding)
+            inputs["token_types"] = feed.token_types
+        inputs["first"] = feed.first
+        if self._takes_adapters:
+            inputs["adapters"] = feed.adapters
+            inputs["columns"] = feed.columns
+            inputs["owners"] = feed.owners
+        return Output(*self._session.run(inputs))
 
     def warm(self, done: Callable[[int, int], None]) -> None:
         """Run every shape of the grid once, so that no request waits for a preparation.

@@ -174,7 +174,7 @@ def _words(candidate: Candidate) -> str:
 
 def _key(bundle: Bundle, threads: int | None) -> str:
     """Return the digest of everything that a choice depends on."""
-    packages = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-ep-openvino", "tenantry")
+    packages = ("onnxruntime", "onnxruntime-gpu", "openvino", "tenantry")
     return digest.of_document(
         {
             "bundle": bundle.digest,

@@ -4,13 +4,12 @@ import ctypes
 
 import numpy as np
 import pytest
+import torch
 
 from service.engine.adapter import Adapter, FloatArray
-from service.engine.bank import HostBank, LocalRows, input_names
+from service.engine.bank import HostBank, bfloat16_bits, input_names
 from service.engine.device_bank import DeviceBank
-from service.engine.feed import Feed, Layout, Lease, make_feed
-from service.engine.packing import Plan, Shape
-from service.engine.tokens import Tokens
+from service.engine.feed import Lease
 from tests.fakes.adapters import adapter_of
 from tests.fakes.manifests import manifest_of
 
@@ -129,39 +128,24 @@ def test_a_copy_that_fails_is_not_taken_for_a_write() -> None:
     def fail(destination: int, source: int, count: int) -> None:
         raise OSError(f"{destination} {source} {count}")
 
-    with pytest.raises(OSError, match="\\d"):
+    with pytest.raises(OSError, match=r"\d"):
         DeviceBank(MANIFEST, 1, device="cpu", copy=fail).write(1, adapter_of(MANIFEST, "a"))
 
 
-def feed_of(leases: list[Lease], tokens: int = 4) -> Feed:
-    count = len(leases)
-    texts = [Tokens([1] * tokens, None, False, 0)] * count
-    plan = Plan(Shape(1, tokens * count), (tuple(range(count)),))
-    return make_feed(plan, texts, list(range(count)), leases, 0, Layout(tokens * 2, 4))
+def test_bfloat16_bits_are_those_of_torch() -> None:
+    random = np.random.default_rng(0)
+    x = (random.standard_normal(4096) * 10.0 ** random.integers(-20, 20, 4096)).astype(np.float32)
+    x[:6] = [0.0, -0.0, 1.00390625, 1.01171875, -1.00390625, 3e38]  # ties, signs, the largest
+    expected = torch.from_numpy(x).to(torch.bfloat16).view(torch.uint16).numpy()
+    assert (bfloat16_bits(x) == expected).all()
 
 
-def test_a_batchs_own_rows_are_those_of_the_bank_under_new_numbers() -> None:
-    bank = HostBank(MANIFEST, 40)
-    leases = [
-        bank.write(slot, adapter_of(MANIFEST, f"a{slot}", rank=rank, seed=slot))
-        for slot, rank in ((7, 3), (39, 1), (2, 4), (20, 2))
-    ]
-    local = LocalRows(bank)
-    for chosen in (leases, leases[:1], leases[1:3]):  # the second and third reuse buffers
-        feed = feed_of(chosen)
-        arrays, columns = local.gather(feed)
-        assert columns.dtype == np.int64
-        for array, whole in zip(arrays, bank.arrays, strict=True):
-            assert (array[columns] == whole[feed.columns]).all()
-
-
-def test_a_batchs_own_rows_have_the_size_that_the_feeds_shape_says() -> None:
-    bank = HostBank(MANIFEST, 40)
-    local = LocalRows(bank)
-    for count in range(1, 30):
-        leases = [
-            bank.write(slot, adapter_of(MANIFEST, "a", rank=4)) for slot in range(1, count + 1)
-        ]
-        feed = feed_of(leases)
-        arrays, _ = local.gather(feed)
-        assert len(arrays[0]) == feed.columns.size
+def test_a_half_bank_holds_the_nearest_bfloat16_values() -> None:
+    bank = HostBank(MANIFEST, 3, half=True)
+    adapter = adapter_of(MANIFEST, "a", rank=2)
+    lease = bank.write(2, adapter)
+    for i, target in enumerate(TARGETS):
+        for side in (0, 1):
+            rows = bank.arrays[2 * i + side][lease.first : lease.first + 2]
+            assert (rows == bfloat16_bits(adapter.deltas[target.name][side])).all()
+    assert not any(array[: lease.first].any() for array in bank.arrays)

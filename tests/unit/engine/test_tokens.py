@@ -45,7 +45,9 @@ class Both:
     theirs: PreTrainedTokenizerFast
     takes_types: bool
 
-    def expected(self, text: Input, max_length: int | None = LONG) -> tuple[list[int], list[int] | None]:
+    def expected(
+        self, text: Input, max_length: int | None = LONG
+    ) -> tuple[list[int], list[int] | None]:
         """Return ids and types. In lists, because alone an empty pair counts as none."""
         first, *pair = (text,) if isinstance(text, str) else text
         encoded = self.theirs(
@@ -59,7 +61,9 @@ class Both:
         return encoded["input_ids"][0], types
 
 
-def bundle_around(tokenizer: PreTrainedTokenizerFast, folder: Path, *, types: bool = False) -> Bundle:
+def bundle_around(
+    tokenizer: PreTrainedTokenizerFast, folder: Path, *, types: bool = False
+) -> Bundle:
     serving_tokenizer(tokenizer).save(str(folder / TOKENIZER_FILE))
     changes = {"max_length": LONG, "token_types": types}
     return Bundle(folder, BACKBONE, manifest_of().model_copy(update=changes), {})
@@ -94,7 +98,9 @@ def test_truncation_is_reported_where_it_happened(both: Both) -> None:
         assert len(found) == min(whole, LONG)
 
 
-@pytest.mark.parametrize("piece", ["word ", "internationalisation-", "é", "x" * 7000 + " and ", "\n"])
+@pytest.mark.parametrize(
+    "piece", ["word ", "internationalisation-", "é", "x" * 7000 + " and ", "\n"]
+)
 def test_a_long_text_is_cut_to_what_it_would_be_truncated_to(both: Both, piece: str) -> None:
     text = piece * (200_000 // len(piece))
     for asked in (text, (text, "short"), ("short", text)):
