@@ -159,6 +159,7 @@ def _write_part(
     progress("trace", 0, 1)
     banks = Banks(frozenset(targets))
     assembled = family.assemble(loaded.model, banks)
+    _refuse_lost(loaded, assembled)
     layers = write_graph(assembled, banks, part / "model.fp32.onnx")
     progress("trace", 1, 1)
     manifest = _manifest(request, loaded, family, assembled, layers)
@@ -166,6 +167,16 @@ def _write_part(
     save_file({k: torch.from_numpy(v) for k, v in tensors.items()}, part / HEAD_FILE)
     serving_tokenizer(loaded.tokenizer).save(str(part / TOKENIZER_FILE))
     return manifest
+
+
+def _refuse_lost(loaded: LoadedModel, assembled: Assembled) -> None:
+    """Raise `UnreadableModel` where the encoder would be served with random weights."""
+    lost = sorted(loaded.missing - {step.module for step in assembled.head})
+    if lost:
+        more = f" and {len(lost) - 3} more modules" if len(lost) > 3 else ""
+        raise UnreadableModel(
+            f"{loaded.path}: the checkpoint holds no weights of {', '.join(lost[:3])}{more}"
+        )
 
 
 def _manifest(
@@ -178,11 +189,6 @@ def _manifest(
     config = loaded.model.config
     modules = [step.module for step in assembled.head if step.module]
     missing = tuple(m for m in modules if m in loaded.missing)
-    if lost := sorted(loaded.missing - set(modules)):
-        raise UnreadableModel(
-            f"{loaded.path}: the checkpoint holds no weights for {', '.join(lost[:3])}"
-            + (f" and {len(lost) - 3} more modules" if len(lost) > 3 else "")
-        )
     return Manifest(
         format=FORMAT,
         source=Source(

@@ -6,6 +6,7 @@ has a say in it, and several test processes wait for each other by a file lock.
 """
 
 import fcntl
+import logging
 import os
 import shutil
 import tempfile
@@ -80,6 +81,7 @@ class BundleCache:
         """Return the bundle of a family, or of MiniLM; a tiny one takes every linear layer."""
         from exporter.export import ALL_LINEAR, Request, export_bundle
 
+        logging.getLogger("torch.__trace").propagate = False  # thousands of lines a trace
         chosen = tuple(targets) or (() if family == MINILM else (ALL_LINEAR,))
         checkpoint = self.checkpoint(family)
         made = self.folder / "-".join((family, *targets))
@@ -107,3 +109,14 @@ def bundle_cache() -> BundleCache:
 def bundle_of(bundle_cache: BundleCache) -> Callable[[str], Bundle]:
     """Return the bundle of a family, exported when it is first asked for."""
     return bundle_cache.bundle
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: beside other processes, several wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -444,11 +444,12 @@ def _answer_of(ticket: Ticket) -> Answer:
     assert len(ticket.digests) == 1, "one job is answered by one adapter"
     assert ticket.started_at is not None
     rows = [row for row in ticket.probabilities if row is not None]
+    single = len(rows) == 1
     return Answer(
         digest=next(iter(ticket.digests)),
         labels=ticket.labels,
-        probabilities=np.stack(rows),
-        embeddings=np.stack(ticket.embeddings),
+        probabilities=rows[0][np.newaxis] if single else np.stack(rows),
+        embeddings=ticket.embeddings[0][np.newaxis] if single else np.stack(ticket.embeddings),
         queue_s=ticket.started_at - ticket.queued_at,
         compute_s=ticket.compute_s,
     )
