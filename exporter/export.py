@@ -160,6 +160,7 @@ def _write_part(
     banks = Banks(frozenset(targets))
     assembled = family.assemble(loaded.model, banks)
     _refuse_lost(loaded, assembled)
+    _max_length(request, loaded, assembled)  # which may refuse, before the long work
     layers = write_graph(assembled, banks, part / "model.fp32.onnx")
     progress("trace", 1, 1)
     manifest = _manifest(request, loaded, family, assembled, layers)

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -76,7 +77,7 @@ class Batcher:
         self._waiters: dict[Ticket, _Waiter] = {}
         self._arrivals: list[tuple[str, Exception | None]] = []
         self._quarantined: set[str] = set()
-        self._probing: set[str] = set()
+        self._probing: Counter[str] = Counter()  # how many are at it, by digest
         self._draining = False
         self._when_idle: Callable[[], object] | None = None
         self._closed = False
@@ -143,7 +144,7 @@ class Batcher:
         """
         self._cache.put(adapter)
         with self._wake:
-            self._probing.add(adapter.digest)
+            self._probing[adapter.digest] += 1
         try:
             await self.answer(Job(adapter.digest, texts, alone=True))
         except NonFiniteOutput as error:
@@ -152,7 +153,8 @@ class Batcher:
             raise InvalidAdapter([Problem("adapter_model.safetensors", what)]) from error
         finally:
             with self._wake:
-                self._probing.discard(adapter.digest)
+                self._probing[adapter.digest] -= 1
+                self._probing += Counter()  # without those that are at zero
 
     def forget(self, digest: str) -> None:
         """Drop an adapter from host memory; its slot goes when it is the least recently used."""
@@ -370,7 +372,7 @@ class Batcher:
             seconds=seconds,
         )
         for digest in answered.poisonous:
-            if digest not in self._probing and digest not in self._quarantined:
+            if not self._probing[digest] and digest not in self._quarantined:
                 self._quarantined.add(digest)
                 self._metrics.quarantined()
                 log.error("quarantined adapter %s: it gave non-finite numbers", digest)

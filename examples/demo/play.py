@@ -1,0 +1,65 @@
+"""The demo from beginning to end."""
+
+import json
+import logging
+from pathlib import Path
+
+import transformers
+
+from examples.demo.errors import DemoFailed
+from examples.demo.operator_client import Operator
+from examples.demo.preparation import Prepared, prepare
+from examples.demo.screen import Screen
+from examples.demo.service_process import ServiceProcess, serving
+from examples.demo.session import ask, publish, show, wait
+from examples.demo.verification import verdict, verify_restart, verify_running, verify_stop
+from examples.demo.work_folder import emptied
+
+_EXAMPLE = "My suitcase was not on the belt in Lisbon and nobody can find it."
+
+
+def play(screen: Screen, folder: Path, port: int | None, *, check: bool) -> bool:
+    """Run the demo in the folder.
+
+    With `check`, return whether everything held; without, serve until Ctrl-C and return True.
+    """
+    # A checkpoint that holds no classifier is what the demo starts from: nothing to warn of.
+    transformers.logging.set_verbosity(logging.ERROR)
+    prepared = prepare(screen, folder)
+    state = emptied(folder / "state")
+    screen.heading("Serve: one process, one backbone, without torch")
+    with (
+        serving(prepared.bundle.path, state, port, folder / "service.log") as service,
+        Operator(service.url) as operator,
+    ):
+        wait(screen, service)
+        published = publish(screen, operator, prepared)
+        asked = ask(screen, service, operator, prepared)
+        show(screen, prepared, asked)
+        if not check:
+            _serve_on(screen, service, prepared)
+            return True
+        found = verify_running(operator, prepared, published, asked)
+        found += verify_stop(service)
+    found += verify_restart(screen, folder, prepared, published)
+    return verdict(screen, found)
+
+
+def _serve_on(screen: Screen, service: ServiceProcess, prepared: Prepared) -> None:
+    business = prepared.adapters[0].business
+    screen.heading(f"Serving on {service.url} until Ctrl-C, after {screen.took():.0f} s; try")
+    screen.line(
+        f"curl -s {service.url}/v1/tenants/{business.tenant}/adapters/{business.adapter}/predict"
+        f" -H 'content-type: application/json' -d '{json.dumps({'inputs': [_EXAMPLE]})}'"
+    )
+    screen.line(f"open {service.url}/docs in a browser")
+    try:
+        status = service.process.wait()
+    except KeyboardInterrupt:
+        with screen.stage("stopping: accepted requests are answered first") as advance:
+            status = service.stop()
+            advance(1, 1, f"status {status}")
+        if status != 0:
+            raise DemoFailed(f"the service stopped with status {status}: {service.log}") from None
+    else:
+        raise DemoFailed(f"the service ended with status {status}:\n{service.last_lines()}")

@@ -1,0 +1,280 @@
+"""Never the wrong tenant: 200 adapters over 16 slots while versions come, change and go.
+
+Real graph, batcher and registry. Threads with event loops of their own ask; others publish, swap,
+probe and delete; host memory holds a fraction of the adapters, so that they are evicted and
+loaded again all the time. Each answer must be that of a version that was live at some moment of
+its request, by its digest, its labels, its head and its LoRA weights.
+"""
+
+import asyncio
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from service.batching import residency
+from service.batching.batcher import Batcher
+from service.batching.queue import Job
+from service.batching.slots import Slot, Slots
+from service.engine.adapter import Adapter
+from service.engine.bundle import Bundle
+from service.engine.forward import Forward
+from service.engine.runtime import OnnxRuntime
+from service.errors import NoLiveVersion, UnknownAdapter
+from service.registry.registry import Registry
+from tests.fakes.estate import ACTOR, Estate, Name
+from tests.fakes.metrics import FakeBatchMetrics
+
+SLOTS = 16
+ASKERS = 4  # threads
+AT_ONCE = 12  # requests of each
+HOST_ADAPTERS = 60
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a run."""
+
+    answers: int = 0
+    wrong: list[str] = field(default_factory=list)
+    broken: list[BaseException] = field(default_factory=list)
+    done: Counter[str] = field(default_factory=Counter)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Run:
+    """One run: askers until there are enough answers, changers until the askers are done."""
+
+    def __init__(
+        self,
+        estate: Estate,
+        wanted: int,
+        spoil: Callable[[Adapter], Adapter] = lambda adapter: adapter,
+    ) -> None:
+        self.estate = estate
+        self.wanted = wanted
+        self.outcome = Outcome()
+        self.metrics = FakeBatchMetrics()
+        bundle = estate.bundle
+        self.batcher = Batcher(
+            lambda: Forward(bundle, OnnxRuntime(bundle, "cpu", SLOTS, threads=1)),
+            lambda digest: spoil(estate.registry.load_adapter(digest, bundle.manifest)),
+            self.metrics,
+            queue_texts_max=4_096,
+            queue_tokens_max=1 << 20,
+            host_cache_bytes_max=HOST_ADAPTERS * 50_000,
+        )
+        self._over = threading.Event()
+
+    def run(self) -> Outcome:
+        asyncio.run(self._run())
+        return self.outcome
+
+    async def _run(self) -> None:
+        await self.batcher.start()
+        works = [*(self._asker(seed) for seed in range(ASKERS)), self._changer(0), self._changer(1)]
+        threads = [threading.Thread(target=self._guarded, args=(work,)) for work in works]
+        for thread in threads:
+            thread.start()
+        for thread in threads[:ASKERS]:
+            await asyncio.to_thread(thread.join)
+        self._over.set()
+        for thread in threads[ASKERS:]:
+            await asyncio.to_thread(thread.join)
+        await self.batcher.stop(10.0)
+
+    def _guarded(self, work: Coroutine[None, None, None]) -> None:
+        try:
+            asyncio.run(work)
+        except BaseException as error:  # noqa: BLE001 - the test looks at it
+            self.outcome.broken.append(error)
+
+    @property
+    def _enough(self) -> bool:
+        outcome = self.outcome
+        return outcome.answers >= self.wanted or bool(outcome.wrong or outcome.broken)
+
+    async def _asker(self, seed: int) -> None:
+        chance = random.Random(seed)
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(AT_ONCE):
+                tasks.create_task(self._ask_on(random.Random(chance.random())))
+
+    async def _ask_on(self, chance: random.Random) -> None:
+        names = self.estate.names
+        while not self._enough:
+            # Some are asked for all the time and stay; most are rare, and come and go.
+            few = chance.random() < 0.5
+            name = names[chance.randrange(8 if few else len(names))]
+            texts = [
+                chance.randrange(len(self.estate.tokens)) for _ in range(chance.choice((1, 1, 3)))
+            ]
+            since = time.monotonic()
+            try:
+                route = self.estate.registry.route(*name, None)
+            except (UnknownAdapter, NoLiveVersion):
+                self._count("deleted")
+                await asyncio.sleep(0)
+                continue
+            tokens = [self.estate.tokens[i] for i in texts]
+            answer = await self.batcher.answer(Job(route.digest, tokens))
+            wrong = self.estate.judge(name, texts, answer, since, time.monotonic())
+            if wrong is None and answer.digest != route.digest:
+                wrong = f"{name} was asked of {route.digest}, answered by {answer.digest}"
+            with self.outcome.lock:
+                self.outcome.answers += 1
+                if wrong is not None:
+                    self.outcome.wrong.append(wrong)
+
+    def _count(self, what: str) -> None:
+        with self.outcome.lock:
+            self.outcome.done[what] += 1
+
+    async def _changer(self, seed: int) -> None:
+        """Change half of the names each, so that every change has one author."""
+        chance = random.Random(100 + seed)
+        mine = self.estate.names[seed::2]
+        while not self._over.is_set():
+            name = mine[chance.randrange(4 if chance.random() < 0.5 else len(mine))]
+            await self._change(name, chance.random())
+            await asyncio.sleep(0.002)
+
+    async def _change(self, name: Name, draw: float) -> None:
+        estate, registry = self.estate, self.estate.registry
+        if draw < 0.75:
+            package = estate.package(name)
+            await self.batcher.probe(package.adapter, estate.tokens[:2])
+            estate.go_live(name, package)
+            self._count("published")
+        elif draw < 0.9:
+            self._delete_old(name)
+        else:
+            registry.set_rollout(*name, {"live": None}, None, ACTOR)
+            estate.book.ended(name, but=None)
+            registry.delete_adapter(*name, ACTOR)
+            self._count("deleted adapters")
+            await asyncio.sleep(0.01)
+            estate.go_live(name, estate.package(name))
+
+    def _delete_old(self, name: Name) -> None:
+        registry = self.estate.registry
+        live = registry.rollout(*name).live
+        for version in registry.versions(*name):
+            if version.version != live:
+                registry.delete_version(*name, version.version, ACTOR)
+                self.batcher.forget(version.digest)
+                self._count("deleted versions")
+
+
+@pytest.fixture
+def estate(bundle_of: Callable[[str], Bundle], tmp_path: Path) -> Iterator[Estate]:
+    """Every name with a live version."""
+    bundle = bundle_of("bert")
+    registry = Registry.open(tmp_path / "state", bundle.digest)
+    made = Estate(bundle, registry)
+    for name in made.names:
+        made.go_live(name, made.package(name))
+    yield made
+    registry.close()
+
+
+def check(estate: Estate, answers: int) -> None:
+    run = Run(estate, answers)
+    outcome = run.run()
+    assert outcome.broken == []
+    assert outcome.wrong == []
+    assert outcome.answers >= answers
+    assert run.metrics.evictions > answers / 20, "the slots were hardly ever given away"
+    assert run.metrics.loads > len(estate.names), "nothing was loaded twice"
+    assert max(adapters for *_, adapters in run.metrics.passes) == SLOTS
+    for what in ("published", "deleted versions", "deleted adapters"):
+        assert outcome.done[what], what
+
+
+def test_thousands_of_answers_are_all_of_their_own_tenants(estate: Estate) -> None:
+    check(estate, 5_000)
+
+
+@pytest.mark.long
+def test_a_hundred_thousand_answers_are_all_of_their_own_tenants(estate: Estate) -> None:
+    check(estate, 100_000)
+
+
+# --- and if one were not, it would be seen -----------------------------------------------
+
+
+class CarelessSlots(Slots):
+    """Gives slots away that a pass still uses, and says that nothing happened."""
+
+    def pin(self, slot: Slot) -> None:
+        pass
+
+    def unpin(self, slot: Slot) -> None:
+        pass
+
+    def is_current(self, slot: Slot) -> bool:
+        return slot is not None
+
+
+def test_an_allocator_that_gives_used_slots_away_is_noticed(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(residency, "Slots", CarelessSlots)
+    outcome = Run(estate, 5_000).run()
+    assert any("says sha256:" in wrong for wrong in outcome.wrong), outcome
+
+
+class ForgetfulSlots(Slots):
+    """Finds whoever had a slot once, though another has it now."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self._once: dict[str, Slot] = {}
+
+    def allocate(self, digest: str) -> tuple[Slot, str | None]:
+        slot, _ = super().allocate(digest)
+        self._once[digest] = slot
+        return slot, None  # whoever left is not told
+
+    def find(self, digest: str) -> Slot | None:
+        return super().find(digest) or self._once.get(digest)
+
+    def pin(self, slot: Slot) -> None:
+        pass
+
+    def unpin(self, slot: Slot) -> None:
+        pass
+
+    def is_current(self, slot: Slot) -> bool:
+        return slot is not None
+
+
+def test_a_stale_slot_is_noticed(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(residency, "Slots", ForgetfulSlots)
+    outcome = Run(estate, 5_000).run()
+    assert any("says sha256:" in wrong for wrong in outcome.wrong), outcome
+
+
+def test_adapters_without_their_lora_weights_are_noticed(estate: Estate) -> None:
+    def stripped(adapter: Adapter) -> Adapter:
+        return Adapter(adapter.digest, 0, {}, adapter.head, adapter.labels)
+
+    outcome = Run(estate, 5_000, stripped).run()
+    assert any("the bare backbone answered" in wrong for wrong in outcome.wrong), outcome
+
+
+def test_a_version_that_was_not_live_is_noticed(estate: Estate) -> None:
+    name = estate.names[0]
+    digest = estate.registry.route(*name, None).digest
+    since = time.monotonic()
+    assert estate.book.was_live(name, digest, since, time.monotonic())
+    estate.go_live(name, estate.package(name))
+    later = time.monotonic()
+    assert estate.book.was_live(name, digest, since, later)
+    assert not estate.book.was_live(name, digest, later, time.monotonic())
+    assert not estate.book.was_live(estate.names[1], digest, since, later)
