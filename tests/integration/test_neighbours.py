@@ -59,11 +59,6 @@ class Estate:
         """Return how far a text's answers may lie apart for reasons of its own."""
         return TOLERANCE[self.forward.runtime.precision]
 
-    @property
-    def tolerance(self) -> float:
-        """Return how far an answer may be from the one alone."""
-        return TOLERANCES[self.forward.runtime.precision]
-
     def texts(self, count: int, seed: int) -> list[Tokens]:
         random = np.random.default_rng(seed)
         lengths = random.choice([1, 2, 3, 5, 7, 9], count)
