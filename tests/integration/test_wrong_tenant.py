@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
@@ -171,11 +170,13 @@ class Run:
                 self._count("deleted versions")
 
 
-@pytest.fixture
-def estate(bundle_of: Callable[[str], Bundle], tmp_path: Path) -> Iterator[Estate]:
-    """Every name with a live version."""
+@pytest.fixture(scope="module")
+def estate(
+    bundle_of: Callable[[str], Bundle], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Estate]:
+    """Every name with a live version; each run changes it, and leaves it so."""
     bundle = bundle_of("bert")
-    registry = Registry.open(tmp_path / "state", bundle.digest)
+    registry = Registry.open(tmp_path_factory.mktemp("estate") / "state", bundle.digest)
     made = Estate(bundle, registry)
     for name in made.names:
         made.go_live(name, made.package(name))

@@ -136,10 +136,13 @@ class QueueMachine(RuleBasedStateMachine):
         self.taken: list[Entry] = []
 
     @rule(
-        digest=st.sampled_from("abc"), lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4)
+        digest=st.sampled_from("abc"),
+        lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+        alone=st.sampled_from([False, False, False, True]),
     )
-    def add(self, digest: str, lengths: list[int]) -> None:
-        ticket = ticket_of(digest, *lengths)
+    def add(self, digest: str, lengths: list[int], alone: bool) -> None:
+        texts = [text_of(*range(length)) for length in lengths]
+        ticket = Ticket(Job(digest, texts, alone=alone), queued_at=0.0)
         held = self.waiting + self.aside
         fits = len(held) + len(lengths) <= 12
         fits = fits and sum(len(e.tokens) for e in held) + sum(lengths) <= 40
@@ -157,6 +160,9 @@ class QueueMachine(RuleBasedStateMachine):
         expected: list[Entry] = []
         for entry in sorted(self.waiting, key=lambda e: e.order):
             if len(expected) == texts or sum(len(e.tokens) for e in expected) >= tokens:
+                break
+            mixed = bool(expected) and entry.ticket is not expected[0].ticket
+            if mixed and (entry.ticket.job.alone or expected[0].ticket.job.alone):
                 break
             expected.append(entry)
         taken = self.queue.take(texts, tokens)

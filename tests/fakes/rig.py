@@ -1,0 +1,124 @@
+"""A batcher over an exact runtime, with everything around it that a test may look at or bend."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import pytest
+
+from service.batching.answers import Answer
+from service.batching.batcher import Batcher
+from service.batching.queue import Job
+from service.engine.adapter import Adapter
+from service.engine.forward import Forward
+from service.engine.heads import softmax
+from service.engine.tokens import Tokens
+from service.errors import (
+    AdapterUnreadable,
+)
+from tests.fakes.adapters import digest_of
+from tests.fakes.metrics import FakeBatchMetrics
+from tests.fakes.runtime import (
+    FakeRuntime,
+    answer_alone,
+    text_of,
+    whole_adapter,
+    whole_bundle,
+)
+
+T = TypeVar("T")
+SOON_S = 10.0  # how long a test waits for what must happen
+
+
+class Rig:
+    """A batcher, and everything around it that a test may look at or bend."""
+
+    def __init__(self, slots: int = 4, *, texts_max: int = 1000, tokens_max: int = 100_000) -> None:
+        bundle = whole_bundle()
+        self.runtime = FakeRuntime(bundle, slots)
+        self.metrics = FakeBatchMetrics()
+        self.store: dict[str, Adapter] = {}
+        self.loads: list[str] = []
+        self.slow: dict[str, threading.Event] = {}  # loads that wait for their event
+        self.quarantined: list[str] = []
+        self.batcher = Batcher(
+            lambda: Forward(bundle, self.runtime),
+            self.load,
+            self.metrics,
+            queue_texts_max=texts_max,
+            queue_tokens_max=tokens_max,
+            host_cache_bytes_max=1 << 20,
+            reason="there is no other",
+            on_quarantine=self.quarantined.append,
+        )
+
+    def put(self, *found: str | Adapter) -> None:
+        for adapter in found:
+            made = whole_adapter(adapter) if isinstance(adapter, str) else adapter
+            self.store[made.digest] = made
+
+    def load(self, digest: str) -> Adapter:
+        self.loads.append(digest)
+        if digest in self.slow:
+            assert self.slow[digest].wait(SOON_S)
+        if digest not in self.store:
+            raise AdapterUnreadable(f"{digest} is not on the shelf")
+        return self.store[digest]
+
+    async def ask(self, name: str, *texts: Tokens, deadline_s: float | None = None) -> Answer:
+        asked = texts or (text_of(3, 1, 4),)
+        answer = await asyncio.wait_for(
+            self.batcher.answer(Job(digest_of(name), asked, deadline_s)), SOON_S
+        )
+        self.check(answer, asked)
+        return answer
+
+    def check(self, answer: Answer, texts: Sequence[Tokens]) -> None:
+        """Compare an answer with the loop, for the digest that it says."""
+        adapter = self.store[answer.digest]
+        assert answer.labels == adapter.labels
+        for text, row, embedding in zip(
+            texts, answer.probabilities, answer.embeddings, strict=True
+        ):
+            pooled, mean = answer_alone(adapter, text)
+            assert (embedding == mean).all()
+            logits = pooled @ adapter.head["classifier.weight"].T + adapter.head["classifier.bias"]
+            assert row == pytest.approx(softmax(logits), abs=1e-6)
+
+    async def passing(self) -> None:
+        """Wait until a pass is held at its beginning."""
+        await until(self.runtime.inside.is_set)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    ends = time.monotonic() + SOON_S
+    while not true():
+        assert time.monotonic() < ends, "it did not happen"
+        await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def started(rig: Rig) -> AsyncIterator[Rig]:
+    await rig.batcher.start()
+    try:
+        yield rig
+    finally:
+        await rig.batcher.stop(SOON_S)
+
+
+def serve(rig: Rig, work: Callable[[Rig], Awaitable[T]]) -> T:
+    """Run `work` on a started batcher, stop it, and see that nothing is left over."""
+
+    async def run() -> T:
+        async with started(rig):
+            result = await work(rig)
+        status = rig.batcher.status()
+        assert (status.queue_texts, status.queue_tokens, status.running_texts) == (0, 0, 0)
+        assert not rig.batcher._waiters
+        assert not rig.batcher._thread.is_alive()
+        return result
+
+    return asyncio.run(run())
