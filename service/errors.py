@@ -18,6 +18,7 @@ TenantryError                    (service/engine/errors.py, with the engine's ow
 ├── AdapterUnreadable            the stored files no longer match their digest
 ├── AdapterQuarantined           the adapter gave non-finite numbers and is out of service
 ├── QueueFull                    the server has as much accepted work as it may hold
+├── EngineFailed                 the engine's thread has ended; the process is about to
 ├── Stopping                     the server is draining and takes nothing new
 ├── DeadlinePassed               the caller's deadline passed before the answer was there
 ├── StoreFull                    the state directory cannot take the write
@@ -93,6 +94,10 @@ class AdapterQuarantined(TenantryError):
 
 class QueueFull(TenantryError):
     """The server has as much accepted work as it may hold."""
+
+
+class EngineFailed(TenantryError):
+    """The engine's thread has ended; the process is about to."""
 
 
 class Stopping(TenantryError):

@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import logging
+import os
+import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -120,6 +122,7 @@ def _run(settings: Settings, backbone: Bundle, registry: Registry, signer: Signe
         lambda digest: registry.load_adapter(digest, backbone.manifest),
         metrics,
         memory=settings.state / PROVIDER_MEMORY,
+        on_failure=lambda: os.kill(os.getpid(), signal.SIGTERM),  # drain, and end
         on_quarantine=lambda digest: clerk.submit(_note_quarantined, registry, digest),
         progress=lambda name: logger.info("measuring the provider %s", name),
     )
@@ -160,6 +163,8 @@ def _run(settings: Settings, backbone: Bundle, registry: Registry, signer: Signe
         await server.serve(sockets)
         if warming.done():
             warming.result()
+        if batcher.failure is not None:
+            raise batcher.failure
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())

@@ -34,7 +34,7 @@ PROBES = frozenset({"/livez", "/readyz"})
 METRICS_PATH = "/metrics"
 OPERATOR_PATHS = PROBES | {METRICS_PATH, "/", "/docs", "/openapi.json"}
 
-_WHILE_DRAINING = PROBES | {METRICS_PATH}
+_WHILE_DRAINING = PROBES | {METRICS_PATH, "/v2/health/live", "/v2/health/ready"}
 _OPERATOR = Caller("operator")
 _UNKNOWN_ROUTE = "unknown"
 _JSON, _PROBLEM_JSON = b"application/json", b"application/problem+json"

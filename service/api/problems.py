@@ -72,6 +72,7 @@ KINDS: dict[type[TenantryError], Kind] = {
     errors.AdapterQuarantined: _QUARANTINED,
     engine_errors.NonFiniteOutput: _QUARANTINED,
     errors.QueueFull: Kind(503, "queue-full", "The server is full", _RETRY_SOON),
+    errors.EngineFailed: Kind(503, "engine-failed", "The engine has failed", _RETRY_SOON),
     errors.Stopping: Kind(503, "stopping", "The server is stopping", _RETRY_SOON),
     errors.DeadlinePassed: Kind(504, "deadline-passed", "The deadline passed"),
     errors.StoreFull: Kind(503, "store-full", "The server cannot store more", _RETRY_LATER),

@@ -35,6 +35,7 @@ def assemble(
     *,
     memory: Path | None = None,
     on_quarantine: Callable[[str], object] | None = None,
+    on_failure: Callable[[], object] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Batcher, Choice]:
     """Choose the provider and return a batcher that is not started yet, and the choice.
@@ -59,5 +60,6 @@ def assemble(
         host_cache_bytes_max=limits.host_cache_bytes_max,
         reason=choice.reason,
         on_quarantine=on_quarantine,
+        on_failure=on_failure,
     )
     return batcher, choice

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +23,7 @@ from service.engine.errors import InvalidAdapter, NonFiniteOutput, Problem
 from service.engine.forward import Answered, Forward
 from service.engine.packing import Plan, plan
 from service.engine.tokens import Tokens
-from service.errors import AdapterQuarantined, DeadlinePassed, Stopping
+from service.errors import AdapterQuarantined, DeadlinePassed, EngineFailed, Stopping
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +61,7 @@ class Batcher:
         host_cache_bytes_max: int,
         reason: str = "",
         on_quarantine: Callable[[str], object] | None = None,
+        on_failure: Callable[[], object] | None = None,
     ) -> None:
         """`open_forward` is called on the runtime's thread; `load(digest)` reads the store."""
         self._open_forward = open_forward
@@ -69,6 +69,7 @@ class Batcher:
         self._metrics = metrics
         self._reason = reason
         self._on_quarantine = on_quarantine
+        self._on_failure = on_failure
         self._queue = Queue(queue_texts_max, queue_tokens_max)
         self._cache = HostCache(host_cache_bytes_max)
         self._forward: Forward | None = None
@@ -77,7 +78,6 @@ class Batcher:
         self._waiters: dict[Ticket, _Waiter] = {}
         self._arrivals: list[tuple[str, Exception | None]] = []
         self._quarantined: set[str] = set()
-        self._probing: Counter[str] = Counter()  # how many are at it, by digest
         self._draining = False
         self._when_idle: Callable[[], object] | None = None
         self._closed = False
@@ -86,7 +86,6 @@ class Batcher:
         self._thread = threading.Thread(target=self._work, name="tenantry-engine", daemon=True)
         self._ready = threading.Event()
         self._failure: Exception | None = None
-        self.warm_steps = (0, 1)  # shapes run, of how many
 
     # --- callers' side -------------------------------------------------------------------
 
@@ -101,9 +100,14 @@ class Batcher:
             raise self._failure
 
     @property
+    def failure(self) -> Exception | None:
+        """Return what ended the engine, if it has failed."""
+        return self._failure
+
+    @property
     def ready(self) -> bool:
         """Return whether jobs are taken."""
-        return self._ready.is_set() and self._thread.is_alive() and not self._draining
+        return self._ready.is_set() and self._failure is None and not self._draining
 
     async def answer(self, job: Job) -> Answer:
         """Answer a job.
@@ -119,6 +123,8 @@ class Batcher:
         with self._wake:
             if self._draining:
                 raise Stopping("the server is stopping and takes no new work; try another one")
+            if self._failure is not None:
+                raise _broken()
             if job.digest in self._quarantined:
                 raise _quarantined(job.digest)
             self._queue.add(ticket)
@@ -142,19 +148,12 @@ class Batcher:
 
         Raises `InvalidAdapter` where its numbers are not finite, and what `answer` raises.
         """
-        self._cache.put(adapter)
-        with self._wake:
-            self._probing[adapter.digest] += 1
         try:
-            await self.answer(Job(adapter.digest, texts, alone=True))
+            await self.answer(Job(adapter.digest, texts, alone=True, brings=adapter))
         except NonFiniteOutput as error:
             self.forget(adapter.digest)
             what = "gives inf or NaN for ordinary texts; nothing would ever be answered with it"
             raise InvalidAdapter([Problem("adapter_model.safetensors", what)]) from error
-        finally:
-            with self._wake:
-                self._probing[adapter.digest] -= 1
-                self._probing += Counter()  # without those that are at zero
 
     def forget(self, digest: str) -> None:
         """Drop an adapter from host memory; its slot goes when it is the least recently used."""
@@ -222,7 +221,7 @@ class Batcher:
         try:
             self._forward = self._open_forward()
             self._capacity = max(s.capacity for s in self._forward.runtime.grid.shapes)
-            self._forward.runtime.warm(self._warmed)
+            self._forward.runtime.warm(lambda n, of: log.debug("shape %d of %d is warm", n, of))
             self._residency = Residency(
                 self._forward.runtime, self._cache, self._timed_load, self._on_arrival
             )
@@ -231,14 +230,27 @@ class Batcher:
             self._ready.set()
             return
         self._ready.set()
-        while (entries := self._next_entries()) is not None:
-            ready = self._bring(entries)
-            if ready.entries:
-                self._run(ready)
+        try:
+            while (entries := self._next_entries()) is not None:
+                ready = self._bring(entries)
+                if ready.entries:
+                    self._run(ready)
+        except Exception as error:  # a bug of ours: nobody must wait for a thread that is gone
+            log.exception("the engine's thread ended")
+            self._end(error)
         self._residency.close()
 
-    def _warmed(self, done: int, of: int) -> None:
-        self.warm_steps = (done, of)
+    def _end(self, error: Exception) -> None:
+        """Take nothing more, and tell everybody who waits."""
+        with self._wake:
+            self._failure = error
+            tickets = list(self._waiters)
+        for ticket in tickets:
+            waiter = self._waiters.get(ticket)
+            if waiter is not None:
+                _tell(waiter.loop, self._fail, ticket, _broken())
+        if self._on_failure is not None:
+            self._on_failure()
 
     def _timed_load(self, digest: str) -> Adapter:
         start = time.monotonic()
@@ -287,7 +299,9 @@ class Batcher:
             if digest not in numbers:
                 resident = None
                 try:
-                    resident = self._find(digest, may_write=residency.writes - writes < _WRITES)
+                    resident = self._find(
+                        entry.ticket.job, may_write=residency.writes - writes < _WRITES
+                    )
                 except Exception as error:  # noqa: BLE001 - its callers get it
                     failed[digest] = (error, [])
                 numbers[digest] = None if resident is None else len(ready.residents)
@@ -313,15 +327,18 @@ class Batcher:
             self._queue.put_back(later)
         return ready
 
-    def _find(self, digest: str, *, may_write: bool) -> Resident | None:
+    def _find(self, job: Job, *, may_write: bool) -> Resident | None:
         """Return the adapter in its slot, or None where it has none yet.
 
         Raises `AdapterQuarantined`, or what writing it into a slot raised.
         """
         assert self._residency is not None
-        if digest in self._quarantined:  # since its job was accepted
-            raise _quarantined(digest)
-        return self._residency.bring(digest) if may_write else self._residency.find(digest)
+        if job.digest in self._quarantined:  # since its job was accepted
+            raise _quarantined(job.digest)
+        if job.brings is not None:
+            self._cache.put(job.brings)
+        find = self._residency.bring if may_write else self._residency.find
+        return find(job.digest)
 
     def _run(self, ready: _Ready) -> None:
         """Run one pass over some of the entries; the rest go back to the queue.
@@ -351,7 +368,13 @@ class Batcher:
             members = [resident.member for resident in residents]
             answered = forward.run(planned, texts, numbers, members)
             seconds = time.monotonic() - start
-            self._account(planned, answered, numbers, seconds)
+            self._account(
+                planned,
+                answered,
+                numbers,
+                seconds,
+                probing=entries[0].ticket.job.brings is not None,
+            )
             self._settle(ready, answered, seconds)
         except Exception as error:
             log.exception("a forward pass failed")
@@ -362,7 +385,13 @@ class Batcher:
                 residency.slots.unpin(resident.slot)
 
     def _account(
-        self, planned: Plan, answered: Answered, numbers: Sequence[int], seconds: float
+        self,
+        planned: Plan,
+        answered: Answered,
+        numbers: Sequence[int],
+        seconds: float,
+        *,
+        probing: bool,
     ) -> None:
         self._metrics.batch_ran(
             texts=len(answered.indices),
@@ -372,7 +401,7 @@ class Batcher:
             seconds=seconds,
         )
         for digest in answered.poisonous:
-            if not self._probing[digest] and digest not in self._quarantined:
+            if not probing and digest not in self._quarantined:
                 self._quarantined.add(digest)
                 self._metrics.quarantined()
                 log.error("quarantined adapter %s: it gave non-finite numbers", digest)
@@ -436,6 +465,10 @@ def _tell(loop: asyncio.AbstractEventLoop, what: Callable[..., None], *of: objec
     """Call on the event loop of callers; where it was closed, they left with it."""
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(what, *of)
+
+
+def _broken() -> EngineFailed:
+    return EngineFailed("the engine has failed and this process must be restarted; ask another")
 
 
 def _quarantined(digest: str) -> AdapterQuarantined:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from service.engine.adapter import FloatArray
+from service.engine.adapter import Adapter, FloatArray
 from service.engine.tokens import Tokens
 from service.errors import QueueFull
 
@@ -23,6 +23,7 @@ class Job:
     texts: Sequence[Tokens]
     deadline_s: float | None = None  # on the monotonic clock
     alone: bool = False  # shares its passes with no other job
+    brings: Adapter | None = None  # the adapter itself, where it is not in the store yet
 
 
 @dataclass(slots=True, eq=False)
@@ -85,10 +86,15 @@ class Queue:
         return bool(self._entries)
 
     def add(self, ticket: Ticket) -> None:
-        """Append a ticket's texts, all or none; raise `QueueFull` where they have no room."""
+        """Append a ticket's texts, all or none; raise `QueueFull` where they have no room.
+
+        An empty queue takes any job: what a request may hold is bounded elsewhere, and one that
+        never fits would be told for ever to try again.
+        """
         texts = ticket.job.texts
         tokens = sum(map(len, texts))
-        if self.texts + len(texts) > self.texts_max or self.tokens + tokens > self.tokens_max:
+        full = self.texts + len(texts) > self.texts_max or self.tokens + tokens > self.tokens_max
+        if full and self.texts:
             raise QueueFull(
                 f"{self.texts} texts of {self.tokens} tokens are waiting, and at most"
                 f" {self.texts_max} of {self.tokens_max} may; try again later"

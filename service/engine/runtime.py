@@ -12,7 +12,7 @@ from service.engine.feed import NO_ADAPTER, PADDING, Feed, Layout, Lease
 from service.engine.packing import Grid, Shape, make_grid
 from service.engine.providers import Opening, Provider, processors, provider_named
 
-_WIDTHS = 3  # how many doublings of the columns a static layout is warmed with
+_WIDTHS = 4  # how many doublings of the columns a static layout is warmed with
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,9 @@ import threading
 
 import pytest
 
-from service.batching.queue import Job
+from service.batching.queue import Entry, Job
 from service.engine.forward import Forward
-from service.errors import (
-    Stopping,
-)
+from service.errors import EngineFailed, Stopping
 from tests.fakes.adapters import digest_of
 from tests.fakes.rig import SOON_S, Rig, serve, started, until
 from tests.fakes.runtime import (
@@ -159,6 +157,30 @@ def test_the_status_tells_what_an_operator_asks() -> None:
         assert status.host_bytes == sum(adapter.nbytes for adapter in r.store.values())
         assert (status.provider, status.precision) == ("fake", "whole")
         assert status.reason == "there is no other"
-        assert r.batcher.warm_steps == (1, 1)
 
     serve(rig, work)
+
+
+def test_an_engine_that_dies_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig()
+    rig.put("a")
+    told = threading.Event()
+
+    def broken(texts: int, tokens: int) -> list[Entry]:
+        raise RuntimeError(f"a bug of ours, at {texts} texts of {tokens} tokens")
+
+    async def run() -> None:
+        await rig.batcher.start()
+        await rig.ask("a")
+        monkeypatch.setattr(rig.batcher, "_on_failure", told.set)
+        monkeypatch.setattr(rig.batcher._queue, "take", broken)
+        with pytest.raises(EngineFailed):
+            await asyncio.wait_for(rig.ask("a"), SOON_S)
+        with pytest.raises(EngineFailed):
+            await rig.ask("a")
+        assert told.is_set()
+        assert not rig.batcher.ready
+        assert isinstance(rig.batcher.failure, RuntimeError)
+        await rig.batcher.stop(SOON_S)
+
+    asyncio.run(run())

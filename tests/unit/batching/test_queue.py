@@ -214,3 +214,10 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 TestQueueMachine = QueueMachine.TestCase
+
+
+def test_an_empty_queue_takes_a_job_of_any_size() -> None:
+    queue = queue_with(ticket_of("a", 600, 600), texts_max=1, tokens_max=1000)
+    assert queue.texts == 2
+    with pytest.raises(QueueFull):
+        queue.add(ticket_of("b", 1))
