@@ -282,7 +282,10 @@ def _parameters(function: Callable[..., Any]) -> Iterator[tuple[str, str, str]]:
         if isinstance(told, ArgumentInfo):
             shown = (told.metavar or name).upper()
         else:
-            shown = ", ".join(told.param_decls or ()) or f"--{name.replace('_', '-')}"
+            # In `Annotated` typer keeps the first name of an option where its default would be.
+            first = [told.default] if str(told.default).startswith("--") else []
+            names = [*first, *(told.param_decls or ())] or [f"--{name.replace('_', '-')}"]
+            shown = ", ".join(names)
         if parameter.default is inspect.Parameter.empty:
             default = "needed"
         elif parameter.default in (None, "", False):

@@ -55,27 +55,27 @@ def serve(
         typer.Option(help="Directory of what must survive a restart.", show_default=False),
     ] = None,
     host: Annotated[
-        str | None, typer.Option(help="Address to listen on [127.0.0.1].", show_default=False)
+        str | None, typer.Option(help="Address to listen on (127.0.0.1).", show_default=False)
     ] = None,
     port: Annotated[
-        int | None, typer.Option(help="Port to listen on; 0: any [8000].", show_default=False)
+        int | None, typer.Option(help="Port to listen on; 0: any (8000).", show_default=False)
     ] = None,
     operator_port: Annotated[
         int | None,
         typer.Option(help="A port without keys for metrics and pages.", show_default=False),
     ] = None,
     provider: Annotated[
-        str | None, typer.Option(help="auto, cpu, openvino or cuda [auto].", show_default=False)
+        str | None, typer.Option(help="auto, cpu, openvino or cuda (auto).", show_default=False)
     ] = None,
     slots: Annotated[
         int | None, typer.Option(help="Adapters that are ready to run at once.", show_default=False)
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="Threads of one forward pass [all].", show_default=False)
+        int | None, typer.Option(help="Threads of one forward pass (all).", show_default=False)
     ] = None,
     log_level: Annotated[
         str | None,
-        typer.Option(help="debug, info, warning or error [info].", show_default=False),
+        typer.Option(help="debug, info, warning or error (info).", show_default=False),
     ] = None,
 ) -> None:
     """Serve a bundle: answer texts with every tenant's adapters, and take uploads.
