@@ -283,7 +283,7 @@ def _parameters(function: Callable[..., Any]) -> Iterator[tuple[str, str, str]]:
             shown = (told.metavar or name).upper()
         else:
             # In `Annotated` typer keeps the first name of an option where its default would be.
-            first = [told.default] if str(told.default).startswith("--") else []
+            first = [str(told.default)] if str(told.default).startswith("--") else []
             names = [*first, *(told.param_decls or ())] or [f"--{name.replace('_', '-')}"]
             shown = ", ".join(names)
         if parameter.default is inspect.Parameter.empty:
