@@ -296,6 +296,19 @@ def test_the_archive_itself_is_bounded(pack: Packer) -> None:
         (gzip.compress(b"not a tar archive" * 100), "checksum is wrong"),
         (gzip.compress(b""), "missing"),
     ],
+    ids=[
+        "nothing",
+        "two letters",
+        "another archiver's",
+        "zip without a directory",
+        "empty zip",
+        "zip cut off",
+        "gzip cut off",
+        "gzip of nonsense",
+        "tar.gz cut off",
+        "gzip of no tar",
+        "gzip of nothing",
+    ],
 )
 def test_what_is_no_archive_is_refused(data: bytes, reason: str) -> None:
     assert any(reason in what for what in problems_of(data).values())
