@@ -11,15 +11,15 @@ BIN := $(VENV)/bin
 DEMO_EXTRAS := demo,openvino
 ALL_EXTRAS := alibi,cpu,demo,dev,export,monitor,openvino
 ROOMS := $(wildcard service exporter monitoring examples benchmarks docs tests)
+JOBS ?= 2
 # Two processes fill two cores; a file's tests stay together and share what they set up.
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
-JOBS ?= 2
 
 say = @printf '\033[1m==> %s\033[0m\n' $(1)
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 26
 
 # ---- installing ---------------------------------------------------------------------------------
 
