@@ -172,8 +172,8 @@ def main() -> None:
             "provider": provider,
         },
     )
-    rates = contest(bundle, provider, 3 if options.quick else 100, report)
-    found = table(provider, 2 if options.quick else 40)
+    rates = contest(bundle, provider, 3 if options.quick else 40, report)
+    found = table(provider, 2 if options.quick else 8)
     best = max((peft_of(dtype) for dtype in DTYPES), key=rates.median)
     report.bars = [
         Bar("banked / no LoRA at all", rates.ratio(OURS, BARE).median, 0.9),

@@ -237,11 +237,11 @@ def run(options: argparse.Namespace, words: list[str], stack: ExitStack) -> Repo
     if not options.no_baselines:
         report.notes += add_baselines(contest, folder, adapters, bundle, work)
     slow = {name: 2 for d in DTYPES for name in (peft_of(d), infinity_of(d))}
-    rounds = 2 if quick else 7
+    rounds = 2 if quick else 5
     rates = interleave(contest.contestants, rounds, every=slow, title="serving")
     server.resume()
-    levels = measure_latency(server, singles, rates.median(ONE), 2.0 if quick else 16.0)
-    lone = lone_requests(server, engine, work, 30 if quick else 500)
+    levels = measure_latency(server, singles, rates.median(ONE), 2.0 if quick else 10.0)
+    lone = lone_requests(server, engine, work, 30 if quick else 300)
 
     report.bars = _bars(rates, lone)
     report.tables = [_rate_rows(rates), _latency_rows(levels, lone)]
