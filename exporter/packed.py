@@ -66,6 +66,19 @@ class PostNormParts:
     output_norm: nn.Module
 
 
+def named_linears(
+    prefix: str, layer: nn.Module, paths: tuple[str, ...]
+) -> dict[str, tuple[str, nn.Linear]]:
+    """Return a layer's linear modules under the names of `PostNormParts`, in that order."""
+    names = ("query", "key", "value", "out", "up", "down")
+    found = {}
+    for name, path in zip(names, paths, strict=True):
+        linear = layer.get_submodule(path)
+        assert isinstance(linear, nn.Linear), path
+        found[name] = (f"{prefix}.{path}", linear)
+    return found
+
+
 class PostNormLayer(nn.Module):
     """Attention, add, norm; feed-forward, add, norm (Devlin et al. 2019, arXiv 1810.04805)."""
 

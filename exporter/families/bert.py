@@ -7,7 +7,7 @@ from transformers import PreTrainedModel
 
 from exporter.banked import Banks
 from exporter.families.family import Assembled, activation_named, refuse
-from exporter.packed import PostNormEncoder, PostNormLayer, PostNormParts
+from exporter.packed import PostNormEncoder, PostNormLayer, PostNormParts, named_linears
 from service.engine.bundle import HeadStep
 
 _LAYER = (
@@ -26,16 +26,8 @@ def _encoder(model: PreTrainedModel, attribute: str, banks: Banks, token_types: 
     base: Any = getattr(model, attribute)
     layers = []
     for i, layer in enumerate(base.encoder.layer):
-        query, key, value, out, up, down = (
-            (f"encoder.layer.{i}.{part}", layer.get_submodule(part)) for part in _LAYER
-        )
         parts = PostNormParts(
-            query=query,
-            key=key,
-            value=value,
-            out=out,
-            up=up,
-            down=down,
+            **named_linears(f"encoder.layer.{i}", layer, _LAYER),
             attention_norm=layer.attention.output.LayerNorm,
             output_norm=layer.output.LayerNorm,
         )

@@ -6,7 +6,7 @@ from transformers import PreTrainedModel
 
 from exporter.banked import Banks
 from exporter.families.family import Assembled, activation_named
-from exporter.packed import PostNormEncoder, PostNormLayer, PostNormParts
+from exporter.packed import PostNormEncoder, PostNormLayer, PostNormParts, named_linears
 from service.engine.bundle import HeadStep
 
 _LAYER = (
@@ -38,16 +38,8 @@ class DistilBert:
         base: Any = getattr(model, self.encoder)
         layers = []
         for i, layer in enumerate(base.transformer.layer):
-            query, key, value, out, up, down = (
-                (f"transformer.layer.{i}.{part}", layer.get_submodule(part)) for part in _LAYER
-            )
             parts = PostNormParts(
-                query=query,
-                key=key,
-                value=value,
-                out=out,
-                up=up,
-                down=down,
+                **named_linears(f"transformer.layer.{i}", layer, _LAYER),
                 attention_norm=layer.sa_layer_norm,
                 output_norm=layer.output_layer_norm,
             )
