@@ -1,0 +1,48 @@
+"""What the event log needs of the world around it: a clock, and someone who counts."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+EventKind = Literal["reference", "prediction", "label", "rollout", "quarantine"]
+# `invalid`: a block whose parts do not fit together, a bug of the caller's.
+DropReason = Literal["memory", "disk", "invalid"]
+
+# Takes a text and gives it back without personal data.
+Redactor = Callable[[str], str]
+
+
+class LogUnwritable(OSError):
+    """The log cannot take the events; nothing that was to be durable is promised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The wall clock, which may jump, and the monotonic one, which may not."""
+
+    wall_s: Callable[[], float] = time.time
+    monotonic_s: Callable[[], float] = time.monotonic
+
+
+CLOCK = Clock()
+
+
+class LogMetrics(Protocol):
+    """What the log reports; `service/metrics.py` has the real one."""
+
+    def events_written(self, kind: EventKind, count: int) -> None:
+        """Count events that are on disk."""
+        ...
+
+    def events_dropped(self, reason: DropReason, count: int) -> None:
+        """Count prediction events that are lost."""
+        ...
+
+    def log_state(self, *, failing: bool, size_bytes: int) -> None:
+        """Say whether the log can be written, and how large it is."""
+        ...
+
+    def unread_deleted(self, segments: int) -> None:
+        """Count segments that retention deleted before a reader had read them."""
+        ...
