@@ -1,23 +1,29 @@
 """One change of the registry, while its transaction is open."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import orjson
 from sqlalchemy import Connection, insert
 
 from service.registry import tables
-from service.registry.routes import Routes, read_adapter_routes
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Change:
-    """What is written, its lines in the audit trail, and the routes that hold after it."""
+    """What is written, its lines in the audit trail, and what is told once it is on disk.
+
+    The lines say what changed: what requests read in memory is read anew for every tenant and
+    adapter that one of them names (`view.py`). So whoever writes something that a request can
+    see writes a line.
+    """
 
     connection: Connection
     at: str
     actor: str
     backbone: str  # digest of the bundle that is served
-    routes: Routes
+    gone: list[str] = field(default_factory=list)  # digests of versions that were deleted
+    told: list[Callable[[], object]] = field(default_factory=list)  # called after the commit
 
     def log(
         self,
@@ -40,11 +46,6 @@ class Change:
                 after=_encoded(after),
             )
         )
-
-    def reroute(self, tenant: str, adapter: str) -> None:
-        """Let the routes follow what was written of an adapter."""
-        routes = read_adapter_routes(self.connection, tenant, adapter, self.backbone)
-        self.routes = self.routes.with_adapter(tenant, adapter, routes)
 
 
 def _encoded(value: object) -> str | None:

@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from service.errors import InvalidSettings, StoreFull
-from service.registry import tables
+from service.registry import schema
 
 FILE = "registry.sqlite3"
+BUSY_S = 10.0  # how long a write waits for another process's
 
-_BUSY_MS = 10_000
-_CANNOT_WRITE = {
+_UNUSABLE = {
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_IOERR: "the disk gave an error",
     sqlite3.SQLITE_READONLY: "it is read-only",
@@ -31,37 +31,29 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 class Database:
     """Reads run side by side; writes one after another, between processes too."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE
-        self._engine = _engine(self._path)
+    def __init__(self, folder: Path, busy_s: float = BUSY_S) -> None:
+        self.path = folder / FILE
+        self.busy_s = busy_s
+        self._engine = _engine(self.path, busy_s)
 
     def prepare(self) -> None:
-        """Make the tables where there are none.
+        """Make the tables where there are none, or bring those of an older version up to date.
 
-        Raises `InvalidSettings` where the file is no registry or has another schema.
+        Raises `InvalidSettings` where the file is no registry or has a newer schema.
         """
         try:
             with self.write() as connection:
-                if not inspect(connection).has_table(tables.about.name):
-                    tables.metadata.create_all(connection)
-                    connection.execute(
-                        insert(tables.about).values(key="schema", value=str(tables.SCHEMA))
-                    )
-                schema = connection.execute(
-                    select(tables.about.c.value).where(tables.about.c.key == "schema")
-                ).scalar()
+                schema.prepare(connection, self.path)
         except DBAPIError as error:
-            raise InvalidSettings(f"{self._path} is no registry: {error.orig}") from error
-        if schema != str(tables.SCHEMA):
-            raise InvalidSettings(
-                f"{self._path} has schema {schema}, and this version of tenantry reads"
-                f" {tables.SCHEMA}; start the version that wrote it, or name another --state"
-            )
+            raise InvalidSettings(f"{self.path} is no registry: {error.orig}") from error
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Give a connection that sees one moment of the database."""
-        with self._engine.connect() as connection, connection.begin():
+        """Give a connection that sees one moment of the database.
+
+        Raises `StoreFull` where the database cannot be read now.
+        """
+        with refusing_full("read"), self._engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -74,12 +66,18 @@ class Database:
         with refusing_full(), writing.connect() as connection, connection.begin():
             yield connection
 
+    def flaws(self) -> list[str]:
+        """Return what SQLite finds wrong with the file, at most 100 things."""
+        with self.read() as connection:
+            found = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
+        return [] if found == ["ok"] else list(map(str, found))
+
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
 
 
-def _engine(path: Path) -> Engine:
+def _engine(path: Path, busy_s: float) -> Engine:
     engine = create_engine(URL.create("sqlite", database=str(path)))
 
     @event.listens_for(engine, "connect")
@@ -88,7 +86,7 @@ def _engine(path: Path) -> Engine:
         connection.isolation_level = None
         cursor = connection.cursor()
         for pragma in (
-            f"busy_timeout={_BUSY_MS}",
+            f"busy_timeout={round(1000 * busy_s)}",
             "journal_mode=WAL",
             "synchronous=FULL",
             "foreign_keys=ON",
@@ -107,15 +105,16 @@ def _engine(path: Path) -> Engine:
 
 
 @contextmanager
-def refusing_full() -> Iterator[None]:
+def refusing_full(use: str = "written") -> Iterator[None]:
     """Raise `StoreFull` in place of the errors of a disk or database that takes no more."""
     try:
         yield
-    except DBAPIError as error:
-        code = getattr(error.orig, "sqlite_errorcode", None)
-        if code is None or code & 0xFF not in _CANNOT_WRITE:
+    except (DBAPIError, sqlite3.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        code = getattr(cause, "sqlite_errorcode", None)
+        if code is None or code & 0xFF not in _UNUSABLE:
             raise
-        raise StoreFull(f"the registry cannot be written: {_CANNOT_WRITE[code & 0xFF]}") from error
+        raise StoreFull(f"the registry cannot be {use}: {_UNUSABLE[code & 0xFF]}") from error
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise

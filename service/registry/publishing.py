@@ -7,46 +7,52 @@ from typing import Any
 from service.errors import Conflict
 from service.registry import versions
 from service.registry.change import Change
-from service.registry.records import RegistryLimits, Version
+from service.registry.records import RegistryLimits, Verdict, Version
 from service.registry.versions import Draft
+
+_IN_USE = {"live": "live", "canary": "its canary", "shadow": "a shadow"}
 
 
 def add(change: Change, draft: Draft, limits: RegistryLimits) -> Version:
     """Give a draft the next number; raise `UnacceptableRequest` beyond a limit."""
     versions.check_room(change.connection, draft.tenant, draft.adapter, limits)
     version = versions.insert_next(change.connection, draft, change.at)
-    change.reroute(draft.tenant, draft.adapter)
-    change.log(
-        "version.published", tenant=draft.tenant, adapter=draft.adapter, after=_named(version)
-    )
+    after = {**_named(version), "verdict": version.verdict}
+    change.log("version.published", tenant=draft.tenant, adapter=draft.adapter, after=after)
     return version
 
 
-def judge_again(change: Change, known: Version, report: Mapping[str, Any]) -> Version:
-    """Return a version that was sent again; where the bundle is another one now, note that."""
+def judge_again(
+    change: Change, known: Version, report: Mapping[str, Any], verdict: Verdict
+) -> Version:
+    """Return a version that was sent again, with the verdict that it has.
+
+    Where the bundle is another one by now, the new report and verdict take the places of the old.
+    """
     if known.backbone == change.backbone:
         return known
-    versions.rejudge(change.connection, known, change.backbone, report)
-    change.reroute(known.tenant, known.adapter)
+    versions.rejudge(change.connection, known, change.backbone, report, verdict)
     change.log(
         "version.rejudged",
         tenant=known.tenant,
         adapter=known.adapter,
-        before={**_named(known), "backbone": known.backbone},
-        after={**_named(known), "backbone": change.backbone},
+        before={**_named(known), "backbone": known.backbone, "verdict": known.verdict},
+        after={**_named(known), "backbone": change.backbone, "verdict": verdict},
     )
-    return replace(known, backbone=change.backbone, report=report)
+    state = verdict if known.state == known.verdict else known.state
+    return replace(known, backbone=change.backbone, report=report, verdict=verdict, state=state)
 
 
 def delete(change: Change, chosen: Sequence[Version]) -> None:
-    """Turn versions of one adapter into tombstones; raise `Conflict` while one is live."""
+    """Turn versions of one adapter into tombstones; raise `Conflict` while a rollout names one."""
     for version in chosen:
-        if version.state == "live":
+        if version.state in _IN_USE:
             raise Conflict(
-                f"version {version.version} of {version.tenant}.{version.adapter} is live; make"
-                " another one live first, or none"
+                f"version {version.version} of {version.tenant}.{version.adapter} is"
+                f" {_IN_USE[version.state]}; take it out of the rollout first"
             )
     versions.bury(change.connection, chosen, change.at)
+    change.gone.extend(version.digest for version in chosen)
     for version in chosen:
         change.log(
             "version.deleted",
@@ -54,7 +60,6 @@ def delete(change: Change, chosen: Sequence[Version]) -> None:
             adapter=version.adapter,
             before=_named(version),
         )
-    change.reroute(chosen[0].tenant, chosen[0].adapter)
 
 
 def _named(version: Version) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,7 +12,14 @@ from service.errors import UnacceptableRequest
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 
-State = Literal["validated", "live", "retired", "deleted"]
+State = Literal["rejected", "validated", "shadow", "canary", "live", "retired", "deleted"]
+# What the upload gate said of a version; its state, as long as no rollout names it.
+Verdict = Literal["rejected", "validated"]
+# How a version came to answer: by the rollout, beside it, or by its number in the path.
+RolloutRole = Literal["live", "canary", "shadow"]
+Role = Literal["live", "canary", "shadow", "pinned"]
+Scope = Literal["predict", "publish", "admin"]
+SCOPES: tuple[Scope, ...] = ("predict", "publish", "admin")
 
 
 def check_name(name: str, what: str) -> None:
@@ -32,7 +40,7 @@ class Rates(_Document):
 
     requests_per_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     tokens_per_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    concurrent_requests: Annotated[int, Field(ge=1)] | None = None
+    concurrent_requests: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
 
 class Logged(_Document):
@@ -56,6 +64,9 @@ class TenantSettings(_Document):
     def document(self) -> dict[str, Any]:
         """Return the settings as they go over the wire."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+DEFAULTS = TenantSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +94,31 @@ class Version:
     extras: Mapping[str, str]  # other files of the upload and their digests
     bytes: int
     created_at: str
+    verdict: Verdict = "validated"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What the reference in a prediction id stands for, a deleted version too."""
+
+    tenant: str
+    adapter: str
+    version: int
+    digest: str
+    labels: tuple[str, ...]
+    deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A version that answers a share of the requests."""
+
+    version: int
+    percent: float  # 0 < percent <= 100
+
+    def document(self) -> dict[str, Any]:
+        """Return it as it stands in a rollout document."""
+        return {"version": self.version, "percent": self.percent}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +131,13 @@ class AdapterSummary:
     latest: int
     live: int | None
     created_at: str  # of its first version that is still there
+    canary: Canary | None = None
+    shadows: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """Which version of an adapter answers; revision 0 is before the first document."""
+    """Which versions of an adapter answer; revision 0 is before the first document."""
 
     tenant: str
     adapter: str
@@ -108,15 +146,34 @@ class Rollout:
     previous: int | None  # the revision that a rollback returns to; None: there is none
     actor: str | None
     created_at: str | None
+    canary: Canary | None = None
+    shadows: tuple[int, ...] = ()
+    forced: str | None = None  # why a rejected version may be named
 
     def document(self) -> dict[str, Any]:
         """Return what a `PUT` of the same rollout would send."""
-        return {"live": self.live}
+        document: dict[str, Any] = {"live": self.live}
+        if self.canary is not None:
+            document["canary"] = self.canary.document()
+        if self.shadows:
+            document["shadow"] = list(self.shadows)
+        if self.forced is not None:
+            document["force"] = {"reason": self.forced}
+        return document
+
+    def roles(self) -> dict[int, RolloutRole]:
+        """Return the versions that it names and what each of them is."""
+        roles: dict[int, RolloutRole] = dict.fromkeys(self.shadows, "shadow")
+        if self.canary is not None:
+            roles[self.canary.version] = "canary"
+        if self.live is not None:
+            roles[self.live] = "live"
+        return roles
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a request goes."""
+    """Where a request goes: one version, and what the registry knows of it at that moment."""
 
     tenant: str
     adapter: str
@@ -124,6 +181,44 @@ class Route:
     digest: str
     labels: tuple[str, ...]
     calibrated: bool
+    settings: TenantSettings = DEFAULTS
+    role: Role = "pinned"
+    revision: int = 0  # of the rollout that sent the request here
+    shadows: tuple["Route", ...] = ()  # other versions that answer the same texts, for the log
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """What is known of a tenant's key; the key itself is not."""
+
+    id: str  # 16 hexadecimal digits, the key's second part
+    tenant: str
+    scopes: frozenset[Scope]
+    created_at: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a tenant asked for, as numbers to add."""
+
+    requests: int  # answered
+    texts: int
+    tokens: int
+    compute_s: float
+    limited: int  # requests that a limit of the tenant's own refused
+
+
+@dataclass(frozen=True, slots=True)
+class UsageLine:
+    """A tenant's usage of one day, by UTC."""
+
+    day: date
+    requests: int
+    texts: int
+    tokens: int
+    compute_s: float
+    limited: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,3 +251,5 @@ class RegistryLimits:
     adapters_per_tenant_max: int = 1_000
     adapters_max: int = 10_000
     versions_per_adapter_max: int = 1_000
+    shadows_max: int = 4  # of one rollout
+    keys_per_tenant_max: int = 100

@@ -1,12 +1,13 @@
-"""Rollouts: one document per adapter says which version answers; each change is a revision."""
+"""Rollouts: one document per adapter says which versions answer; each change is a revision."""
 
-from collections.abc import Mapping, Sequence
+from typing import Any
 
+import orjson
 from sqlalchemy import Connection, func, insert, select
 
-from service.errors import RevisionMismatch, UnacceptableRequest
 from service.registry import tables
-from service.registry.records import Rollout, Version
+from service.registry.records import Canary, Rollout
+from service.registry.rollout_document import RolloutDocument
 
 _c = tables.rollouts.c
 
@@ -15,19 +16,20 @@ def current(connection: Connection, tenant: str, adapter: str) -> Rollout:
     """Return the rollout that holds now; revision 0 where there was none yet."""
     newest = select(tables.rollouts).where(_c.tenant == tenant, _c.adapter == adapter)
     row = connection.execute(newest.order_by(_c.revision.desc()).limit(1)).one_or_none()
-    if row is None:
-        return Rollout(tenant, adapter, 0, None, None, None, None)
-    return Rollout(tenant, adapter, row.revision, row.live, row.previous, row.actor, row.created_at)
+    return none_yet(tenant, adapter) if row is None else _rollout(row)
+
+
+def none_yet(tenant: str, adapter: str) -> Rollout:
+    """Return what holds before an adapter's first document."""
+    return Rollout(tenant, adapter, 0, None, None, None, None)
 
 
 def at_revision(connection: Connection, tenant: str, adapter: str, revision: int) -> Rollout:
     """Return a rollout of the past, which is there."""
-    row = connection.execute(
-        select(tables.rollouts).where(
-            _c.tenant == tenant, _c.adapter == adapter, _c.revision == revision
-        )
-    ).one()
-    return Rollout(tenant, adapter, revision, row.live, row.previous, row.actor, row.created_at)
+    query = select(tables.rollouts).where(
+        _c.tenant == tenant, _c.adapter == adapter, _c.revision == revision
+    )
+    return _rollout(connection.execute(query).one())
 
 
 def ever_live(connection: Connection, tenant: str, adapter: str) -> frozenset[int]:
@@ -36,72 +38,45 @@ def ever_live(connection: Connection, tenant: str, adapter: str) -> frozenset[in
     return frozenset(row.live for row in connection.execute(query) if row.live is not None)
 
 
-def live_versions(connection: Connection, tenant: str | None = None) -> dict[tuple[str, str], int]:
-    """Return the live version of each adapter that has one, by tenant and adapter."""
+def every_current(
+    connection: Connection, tenant: str | None = None
+) -> dict[tuple[str, str], Rollout]:
+    """Return the rollout of each adapter that ever had one, by tenant and adapter."""
     newest = select(_c.tenant, _c.adapter, func.max(_c.revision).label("revision"))
     if tenant is not None:
         newest = newest.where(_c.tenant == tenant)
     last = newest.group_by(_c.tenant, _c.adapter).subquery()
-    query = select(_c.tenant, _c.adapter, _c.live).join(
+    query = select(tables.rollouts).join(
         last,
         (_c.tenant == last.c.tenant)
         & (_c.adapter == last.c.adapter)
         & (_c.revision == last.c.revision),
     )
-    rows = connection.execute(query.where(_c.live.is_not(None)))
-    return {(row.tenant, row.adapter): row.live for row in rows}
-
-
-def read_document(document: Mapping[str, object]) -> int | None:
-    """Return the version that a rollout document makes live, None for none.
-
-    Raises `UnacceptableRequest`, naming every key that is not known.
-    """
-    unknown = sorted(set(document) - {"live"})
-    if unknown:
-        names = ", ".join(key[:80] for key in unknown)
-        raise UnacceptableRequest(f"a rollout has `live` only, not {names}")
-    if "live" not in document:
-        raise UnacceptableRequest("a rollout says which version is `live`; null: none")
-    live = document["live"]
-    if live is not None and (type(live) is not int or live < 1):
-        raise UnacceptableRequest("`live` is the number of a version, or null")
-    assert live is None or isinstance(live, int)
-    return live
-
-
-def check_revision(rollout: Rollout, if_match: int | None) -> None:
-    """Raise `RevisionMismatch` where the caller knows another revision than the current one."""
-    if if_match is not None and if_match != rollout.revision:
-        raise RevisionMismatch(
-            f"the rollout of {rollout.tenant}.{rollout.adapter} is at revision"
-            f" {rollout.revision}, not {if_match}: somebody changed it in between"
-        )
-
-
-def flaw_of(known: Sequence[Version], number: int, backbone: str) -> str | None:
-    """Say why a version cannot be live; None where it can."""
-    version = next((version for version in known if version.version == number), None)
-    if version is None:
-        return f"there is no version {number}, or it was deleted"
-    if version.backbone != backbone:
-        return (
-            f"version {number} was judged against the bundle {version.backbone}, and this server"
-            f" serves {backbone}; upload it again"
-        )
-    return None
+    return {(row.tenant, row.adapter): _rollout(row) for row in connection.execute(query)}
 
 
 def put(
     connection: Connection,
     before: Rollout,
-    live: int | None,
+    document: RolloutDocument,
     previous: int | None,
     actor: str,
     at: str,
 ) -> Rollout:
     """Write the next revision and return it."""
-    after = Rollout(before.tenant, before.adapter, before.revision + 1, live, previous, actor, at)
+    canary = document.canary
+    after = Rollout(
+        before.tenant,
+        before.adapter,
+        before.revision + 1,
+        document.live,
+        previous,
+        actor,
+        at,
+        canary,
+        document.shadows,
+        document.forced,
+    )
     connection.execute(
         insert(tables.rollouts).values(
             tenant=after.tenant,
@@ -111,6 +86,25 @@ def put(
             previous=after.previous,
             actor=after.actor,
             created_at=after.created_at,
+            canary=None if canary is None else canary.version,
+            percent=None if canary is None else canary.percent,
+            shadows=orjson.dumps(after.shadows).decode(),
+            forced=after.forced,
         )
     )
     return after
+
+
+def _rollout(row: Any) -> Rollout:
+    return Rollout(
+        row.tenant,
+        row.adapter,
+        row.revision,
+        row.live,
+        row.previous,
+        row.actor,
+        row.created_at,
+        None if row.canary is None else Canary(row.canary, row.percent),
+        tuple(orjson.loads(row.shadows)),
+        row.forced,
+    )

@@ -4,52 +4,97 @@ A `Routes` never changes; a change of the registry makes another one, and one as
 in place, so that a request sees either all of a change or nothing of it.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from random import random
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, select
 
 from service.errors import NoLiveVersion, UnknownAdapter, UnknownTenant, UnknownVersion
-from service.registry import rollouts, tables, versions
-from service.registry.records import Route
+from service.registry.draw import position
+from service.registry.records import DEFAULTS, Role, Rollout, Route, TenantSettings
 
 
 @dataclass(frozen=True, slots=True)
 class AdapterRoutes:
-    """The versions of one adapter."""
+    """The versions of one adapter, and which of them answer."""
 
-    live: int | None
-    versions: Mapping[int, Route]
+    rollout: Rollout
+    versions: Mapping[int, Route]  # as somebody who asks for a number gets them
     foreign: frozenset[int]  # judged against another bundle, so they cannot answer here
+    live: Route | None  # with its shadows
+    canary: Route | None  # with its shadows; None too where nothing is live
+
+    def drawn(self, tenant: str, adapter: str, key: str | None) -> Route | None:
+        """Return the live version or the canary, as one draw decides; None: nothing is live."""
+        canary = self.rollout.canary
+        if self.canary is None or canary is None:
+            return self.live
+        # Chance chooses a version here and guards nothing.
+        drawn = 100.0 * random() if key is None else position(tenant, adapter, key)  # noqa: S311
+        return self.canary if drawn < canary.percent else self.live
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRoutes:
+    """The adapters of one tenant, and its settings."""
+
+    settings: TenantSettings = DEFAULTS
+    adapters: Mapping[str, AdapterRoutes] = field(default_factory=dict)
+
+    def with_settings(self, settings: TenantSettings) -> "TenantRoutes":
+        """Return the same adapters under other settings."""
+        if settings == self.settings:
+            return self
+        adapters = {
+            name: routes_of(own.versions.values(), own.foreign, own.rollout, settings)
+            for name, own in self.adapters.items()
+        }
+        return TenantRoutes(settings, adapters)
+
+    def with_adapter(self, adapter: str, routes: AdapterRoutes | None) -> "TenantRoutes":
+        """Return the same but for one adapter; None takes it away."""
+        adapters = {name: own for name, own in self.adapters.items() if name != adapter}
+        if routes is not None:
+            adapters[adapter] = routes
+        return TenantRoutes(self.settings, adapters)
 
 
 @dataclass(frozen=True, slots=True)
 class Routes:
     """Every way that a request can go, at one moment."""
 
-    tenants: Mapping[str, Mapping[str, AdapterRoutes]] = field(default_factory=dict)
+    tenants: Mapping[str, TenantRoutes] = field(default_factory=dict)
 
-    def find(self, tenant: str, adapter: str, version: int | None) -> Route:
-        """Return the route to a version, or to the live one.
+    def of(self, tenant: str) -> TenantRoutes:
+        """Return a tenant's; raise `UnknownTenant`."""
+        own = self.tenants.get(tenant)
+        if own is None:
+            raise UnknownTenant(f"there is no tenant {tenant[:80]!r}")
+        return own
 
+    def find(self, tenant: str, adapter: str, version: int | None, key: str | None = None) -> Route:
+        """Return the route to a version, or where it is None, to the live one or the canary.
+
+        Which of the two, `draw.position` of the routing key decides, and chance without a key.
         Raises `UnknownTenant`, `UnknownAdapter`, `UnknownVersion` or `NoLiveVersion`.
         """
-        adapters = self.tenants.get(tenant)
-        if adapters is None:
-            raise UnknownTenant(f"there is no tenant {tenant[:80]!r}")
-        known = adapters.get(adapter)
+        known = self.of(tenant).adapters.get(adapter)
         if known is None:
             raise UnknownAdapter(f"the tenant {tenant} has no adapter {adapter[:80]!r}")
-        number = known.live if version is None else version
+        if version is None:
+            route = known.drawn(tenant, adapter, key)
+        else:
+            route = known.versions.get(version)
+        if route is not None:
+            return route
+        number = known.rollout.live if version is None else version
         if number is None:
             raise NoLiveVersion(
                 f"{tenant}.{adapter} has versions, but none is live; name one in its rollout"
             )
-        route = known.versions.get(number)
-        if route is not None:
-            return route
         if number not in known.foreign:
             raise UnknownVersion(f"{tenant}.{adapter} has no version {number}")
         reason = (
@@ -58,58 +103,56 @@ class Routes:
         )
         raise NoLiveVersion(reason) if version is None else UnknownVersion(reason)
 
-    def with_tenant(self, tenant: str) -> "Routes":
-        """Return the same routes and a tenant without any, unless it is there."""
-        return self if tenant in self.tenants else Routes({**self.tenants, tenant: {}})
 
-    def without_tenant(self, tenant: str) -> "Routes":
-        """Return the same routes but for one tenant's."""
-        return Routes({name: own for name, own in self.tenants.items() if name != tenant})
-
-    def with_adapter(self, tenant: str, adapter: str, routes: AdapterRoutes | None) -> "Routes":
-        """Return the same routes but for one adapter's; None takes the adapter away."""
-        before = self.tenants.get(tenant, {})  # another process may have made the tenant
-        own = {name: its for name, its in before.items() if name != adapter}
-        if routes is not None:
-            own[adapter] = routes
-        return Routes({**self.tenants, tenant: own})
+@lru_cache(maxsize=4096)  # so that versions that share their labels share one tuple
+def labels_of(text: str) -> tuple[str, ...]:
+    """Return the labels that a row of `versions` holds."""
+    return tuple(orjson.loads(text))
 
 
-def read_routes(connection: Connection, backbone: str) -> Routes:
-    """Return the routes of every tenant."""
-    live = rollouts.live_versions(connection)
-    rows: dict[tuple[str, str], list[Any]] = {}
-    for row in versions.kept_rows(connection):
-        rows.setdefault((row.tenant, row.adapter), []).append(row)
-    found: dict[str, dict[str, AdapterRoutes]] = {
-        row.name: {} for row in connection.execute(select(tables.tenants.c.name))
-    }
-    for (tenant, adapter), own in rows.items():
-        found[tenant][adapter] = _routes(own, live.get((tenant, adapter)), backbone)
-    return Routes(found)
-
-
-def read_adapter_routes(
-    connection: Connection, tenant: str, adapter: str, backbone: str
+def read_routes(
+    rows: Iterable[Any], rollout: Rollout, settings: TenantSettings, backbone: str
 ) -> AdapterRoutes | None:
-    """Return the routes of one adapter; None where it has no version."""
-    rows = versions.kept_rows(connection, tenant, adapter)
-    live = rollouts.current(connection, tenant, adapter).live
-    return _routes(rows, live, backbone) if rows else None
+    """Return the routes of one adapter; None where every version of it was deleted.
 
-
-def _routes(rows: Sequence[Any], live: int | None, backbone: str) -> AdapterRoutes:
-    routes = {
-        row.number: Route(
+    `rows` are its versions, as `versions.routed_rows` gives them.
+    """
+    kept = [row for row in rows if row.deleted_at is None]
+    if not kept:
+        return None
+    own = [
+        Route(
             tenant=row.tenant,
             adapter=row.adapter,
             version=row.number,
             digest=row.digest,
-            labels=tuple(orjson.loads(row.labels)),
+            labels=labels_of(row.labels),
             calibrated=row.calibrated,
         )
-        for row in rows
+        for row in kept
         if row.backbone == backbone
-    }
-    foreign = frozenset(row.number for row in rows if row.backbone != backbone)
-    return AdapterRoutes(live, routes, foreign)
+    ]
+    foreign = frozenset(row.number for row in kept if row.backbone != backbone)
+    return routes_of(own, foreign, rollout, settings)
+
+
+def routes_of(
+    own: Iterable[Route], foreign: frozenset[int], rollout: Rollout, settings: TenantSettings
+) -> AdapterRoutes:
+    """Return the routes of one adapter whose versions were found."""
+    versions = {route.version: replace(route, settings=settings) for route in own}
+
+    def in_role(number: int, role: Role, shadows: tuple[Route, ...] = ()) -> Route | None:
+        route = versions.get(number)
+        if route is None:
+            return None  # it waits to be uploaded again: it was judged against another bundle
+        return replace(route, role=role, revision=rollout.revision, shadows=shadows)
+
+    shadows = tuple(
+        shadow for number in rollout.shadows if (shadow := in_role(number, "shadow")) is not None
+    )
+    live = None if rollout.live is None else in_role(rollout.live, "live", shadows)
+    canary = None
+    if rollout.canary is not None and live is not None:
+        canary = in_role(rollout.canary.version, "canary", shadows)
+    return AdapterRoutes(rollout, versions, foreign, live, canary)

@@ -15,7 +15,7 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,10 @@ from service.uploads.package import Package
 
 IDENTITY_FILE = "identity.json"
 
+Digests = tuple[set[str], set[str]]  # of adapters, of other files
+Progress = Callable[[int, int], object]  # how many are done, of how many
+
+_ADAPTER_FILES = {IDENTITY_FILE, CONFIG_FILE, WEIGHTS_FILE}
 _CONFIG_BYTES_MAX = 16 << 20  # of an own file; uploads have a limit of their own
 _ALGORITHM = "sha256:"
 
@@ -187,6 +191,62 @@ class Store:
                 path.rename(away)  # at once, so that nothing half is ever seen
                 _remove(away)
 
+    def check(
+        self,
+        wanted: Digests,
+        allowed: Digests,
+        progress: Progress | None = None,
+        only: Container[str] | None = None,
+    ) -> Iterator[tuple[str, str]]:
+        """Walk over everything; yield digests, or paths where there are none, and what is wrong.
+
+        What is `wanted` must be there, every byte as it was named; what is `allowed` may be
+        there; anything else is told of. `only` these digests and paths are looked at, if given.
+        """
+        looks = [(self._adapter_flaw, digest) for digest in sorted(wanted[0])]
+        looks += [(self._file_flaw, digest) for digest in sorted(wanted[1])]
+        chosen = [look for look in looks if only is None or look[1] in only]
+        for done, (flaw_of, digest) in enumerate(chosen, start=1):
+            flaw = flaw_of(digest)
+            if flaw is not None:
+                yield digest, flaw
+            if progress is not None:
+                progress(done, len(chosen))
+        known = {self.folder(digest) for digest in wanted[0] | allowed[0]}
+        known |= {self.file(digest) for digest in wanted[1] | allowed[1]}
+        for path in self._everything():
+            name = str(path.relative_to(self._root))
+            if path not in known and (only is None or name in only):
+                yield name, "no version names it"
+
+    def _adapter_flaw(self, digest: str) -> str | None:
+        folder = self.folder(digest)
+        if not folder.exists():
+            return f"the adapter {digest} is missing"
+        try:
+            self._verified(digest)
+        except AdapterUnreadable as error:
+            return str(error)
+        others = {path.name for path in folder.iterdir()} - _ADAPTER_FILES
+        return f"its folder holds {', '.join(sorted(others)[:10])} too" if others else None
+
+    def _file_flaw(self, digest: str) -> str | None:
+        if not self.file(digest).exists():
+            return f"the file {digest} is missing"
+        try:
+            self.read_file(digest)
+        except AdapterUnreadable as error:
+            return str(error)
+        return None
+
+    def _everything(self) -> Iterator[Path]:
+        for kind in ("adapters", "files"):
+            yield from sorted((self._root / kind).glob("*/*"))
+
+    def share(self) -> None:
+        """Keep others from sweeping while this process has the store open."""
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
+
     def sweep(self, digests_wanted: Iterable[str], files_wanted: Iterable[str]) -> int:
         """Remove what nothing names, if no other process has the store open; return how much.
 
@@ -195,14 +255,11 @@ class Store:
         wanted = {self.folder(d) for d in digests_wanted} | {self.file(d) for d in files_wanted}
         removed = 0
         if self._alone():
-            found = [*self._tmp.iterdir()]
-            for kind in ("adapters", "files"):
-                found += (self._root / kind).glob("*/*")
-            for path in found:
+            for path in (*self._tmp.iterdir(), *self._everything()):
                 if path not in wanted:
                     _remove(path)
                     removed += 1
-        fcntl.flock(self._lock, fcntl.LOCK_SH)
+        self.share()
         return removed
 
     def _alone(self) -> bool:

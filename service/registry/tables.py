@@ -1,4 +1,8 @@
-"""The registry's tables.
+"""The registry's tables, as they are after the newest migration.
+
+Whoever changes something here adds a migration that makes the same of an older database
+(`migrations/versions/`), and raises `SCHEMA` and `REVISION`; a test holds the two against each
+other.
 
 Nothing here is SQLite's own, so that another database can take its place. Names, not ids, join
 the tables: a name outlives its tenant, because version numbers are never used twice.
@@ -7,6 +11,8 @@ the tables: a name outlives its tenant, because version numbers are never used t
 from sqlalchemy import (
     Boolean,
     Column,
+    Date,
+    Float,
     Index,
     Integer,
     MetaData,
@@ -16,9 +22,15 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA = 1
+SCHEMA = 2
+REVISION = "0002"  # what Alembic calls it
 
 metadata = MetaData()
+
+# Alembic's own table; made here too, so that a new database needs no migrations.
+revision = Table(
+    "alembic_version", metadata, Column("version_num", String(32), primary_key=True, nullable=False)
+)
 
 about = Table(
     "about",
@@ -53,6 +65,7 @@ versions = Table(
     Column("created_at", String, nullable=False),
     Column("deleted_at", String),  # a tombstone keeps the row
     Column("files_gone", Boolean, nullable=False),  # whether a tombstone's files were removed
+    Column("verdict", String, nullable=False, server_default="validated"),  # of the upload gate
     UniqueConstraint("tenant", "adapter", "number"),
     Index("versions_by_digest", "digest"),
     sqlite_autoincrement=True,
@@ -69,8 +82,37 @@ rollouts = Table(
     Column("previous", Integer),  # the revision that a rollback returns to
     Column("actor", String, nullable=False),
     Column("created_at", String, nullable=False),
+    Column("canary", Integer),
+    Column("percent", Float),  # of the canary
+    Column("shadows", Text, nullable=False, server_default="[]"),  # JSON
+    Column("forced", Text),  # why it may name a rejected version
     UniqueConstraint("tenant", "adapter", "revision"),
     sqlite_autoincrement=True,
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("scopes", Text, nullable=False),  # JSON
+    Column("hash", String, nullable=False),  # SHA-256 of the whole key, hexadecimal
+    Column("actor", String, nullable=False),
+    Column("created_at", String, nullable=False),
+    Index("keys_by_tenant", "tenant"),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("day", Date, primary_key=True),  # by UTC
+    Column("requests", Integer, nullable=False),
+    Column("texts", Integer, nullable=False),
+    Column("tokens", Integer, nullable=False),
+    Column("compute_s", Float, nullable=False),
+    Column("limited", Integer, nullable=False),
+    Index("usage_by_day", "day"),
 )
 
 audit = Table(

@@ -9,7 +9,14 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from service.errors import UnacceptableRequest
 from service.registry import rollouts, tables
-from service.registry.records import AdapterSummary, RegistryLimits, State, Version
+from service.registry.records import (
+    AdapterSummary,
+    RegistryLimits,
+    RolloutRole,
+    State,
+    Verdict,
+    Version,
+)
 from service.uploads.package import Package
 
 _c = tables.versions.c
@@ -22,7 +29,7 @@ def find(connection: Connection, tenant: str, adapter: str, number: int) -> Vers
         _c.tenant == tenant, _c.adapter == adapter, _c.number == number
     )
     row = connection.execute(query).one_or_none()
-    return None if row is None else _version(row, *_lives(connection, tenant, adapter))
+    return None if row is None else _version(row, *_parts(connection, tenant, adapter))
 
 
 def find_digest(connection: Connection, tenant: str, adapter: str, digest: str) -> Version | None:
@@ -31,7 +38,7 @@ def find_digest(connection: Connection, tenant: str, adapter: str, digest: str) 
         _c.tenant == tenant, _c.adapter == adapter, _c.digest == digest, _KEPT
     )
     row = connection.execute(query.order_by(_c.number.desc()).limit(1)).one_or_none()
-    return None if row is None else _version(row, *_lives(connection, tenant, adapter))
+    return None if row is None else _version(row, *_parts(connection, tenant, adapter))
 
 
 def of_adapter(
@@ -41,31 +48,35 @@ def of_adapter(
     query = select(tables.versions).where(_c.tenant == tenant, _c.adapter == adapter)
     if not deleted:
         query = query.where(_KEPT)
-    lives = _lives(connection, tenant, adapter)
-    return [_version(row, *lives) for row in connection.execute(query.order_by(_c.number))]
+    parts = _parts(connection, tenant, adapter)
+    return [_version(row, *parts) for row in connection.execute(query.order_by(_c.number))]
 
 
 def summaries(connection: Connection, tenant: str) -> list[AdapterSummary]:
     """Return a tenant's adapters by name."""
-    live = rollouts.live_versions(connection, tenant)
+    known = rollouts.every_current(connection, tenant)
     query = select(
         _c.adapter,
         func.count().label("versions"),
         func.max(_c.number).label("latest"),
         func.min(_c.created_at).label("since"),
     ).where(_c.tenant == tenant, _KEPT)
-    rows = connection.execute(query.group_by(_c.adapter).order_by(_c.adapter))
-    return [
-        AdapterSummary(
-            tenant,
-            row.adapter,
-            row.versions,
-            row.latest,
-            live.get((tenant, row.adapter)),
-            row.since,
+    found = []
+    for row in connection.execute(query.group_by(_c.adapter).order_by(_c.adapter)):
+        rollout = known.get((tenant, row.adapter)) or rollouts.none_yet(tenant, row.adapter)
+        found.append(
+            AdapterSummary(
+                tenant,
+                row.adapter,
+                row.versions,
+                row.latest,
+                rollout.live,
+                row.since,
+                rollout.canary,
+                rollout.shadows,
+            )
         )
-        for row in rows
-    ]
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +89,7 @@ class Draft:
     report: Mapping[str, Any]
     extras: Mapping[str, str]
     backbone: str
+    verdict: Verdict
 
 
 def insert_next(connection: Connection, draft: Draft, at: str) -> Version:
@@ -91,13 +103,14 @@ def insert_next(connection: Connection, draft: Draft, at: str) -> Version:
         version=(newest or 0) + 1,
         digest=draft.package.digest,
         backbone=draft.backbone,
-        state="validated",
+        state=draft.verdict,
         labels=draft.package.metadata.labels,
         metadata=draft.package.metadata.model_dump(mode="json"),
         report=draft.report,
         extras=draft.extras,
         bytes=draft.package.adapter.nbytes,
         created_at=at,
+        verdict=draft.verdict,
     )
     connection.execute(
         insert(tables.versions).values(
@@ -114,6 +127,7 @@ def insert_next(connection: Connection, draft: Draft, at: str) -> Version:
             bytes=version.bytes,
             created_at=at,
             files_gone=False,
+            verdict=version.verdict,
         )
     )
     return version
@@ -145,14 +159,18 @@ def check_room(connection: Connection, tenant: str, adapter: str, limits: Regist
 
 
 def rejudge(
-    connection: Connection, version: Version, backbone: str, report: Mapping[str, Any]
+    connection: Connection,
+    version: Version,
+    backbone: str,
+    report: Mapping[str, Any],
+    verdict: Verdict,
 ) -> None:
     """Note that a version was judged again, against another bundle."""
     connection.execute(
         update(tables.versions)
         .where(_c.tenant == version.tenant, _c.adapter == version.adapter)
         .where(_c.number == version.version)
-        .values(backbone=backbone, report=_json(report))
+        .values(backbone=backbone, report=_json(report), verdict=verdict)
     )
 
 
@@ -170,6 +188,12 @@ def bury(connection: Connection, chosen: Iterable[Version], at: str) -> None:
 def wanted(connection: Connection) -> tuple[set[str], set[str]]:
     """Return the digests of adapters and of other files that versions name."""
     return _digests(connection.execute(select(_c.digest, _c.extras).where(_KEPT)).all())
+
+
+def buried(connection: Connection) -> tuple[set[str], set[str]]:
+    """Return the digests of what may still be there, because a tombstone names it."""
+    rows = connection.execute(select(_c.digest, _c.extras).where(~_KEPT, ~_c.files_gone))
+    return _digests(rows.all())
 
 
 def collect(connection: Connection, until: str) -> tuple[set[str], set[str]]:
@@ -190,13 +214,20 @@ def _digests(rows: Sequence[Any]) -> tuple[set[str], set[str]]:
     return {row.digest for row in rows}, files
 
 
-def kept_rows(
+def routed_rows(
     connection: Connection, tenant: str | None = None, adapter: str | None = None
 ) -> Sequence[Any]:
-    """Return what routes need of every version that was not deleted."""
+    """Return what requests need of every version, of the deleted ones too."""
     query = select(
-        _c.tenant, _c.adapter, _c.number, _c.digest, _c.backbone, _c.labels, _c.calibrated
-    ).where(_KEPT)
+        _c.tenant,
+        _c.adapter,
+        _c.number,
+        _c.digest,
+        _c.backbone,
+        _c.labels,
+        _c.calibrated,
+        _c.deleted_at,
+    )
     if tenant is not None:
         query = query.where(_c.tenant == tenant)
     if adapter is not None:
@@ -204,17 +235,19 @@ def kept_rows(
     return connection.execute(query).all()
 
 
-def _lives(connection: Connection, tenant: str, adapter: str) -> tuple[int | None, frozenset[int]]:
-    live = rollouts.current(connection, tenant, adapter).live
-    return live, rollouts.ever_live(connection, tenant, adapter)
+def _parts(
+    connection: Connection, tenant: str, adapter: str
+) -> tuple[Mapping[int, RolloutRole], frozenset[int]]:
+    roles = rollouts.current(connection, tenant, adapter).roles()
+    return roles, rollouts.ever_live(connection, tenant, adapter)
 
 
-def _version(row: Any, live: int | None, ever_live: frozenset[int]) -> Version:
-    state: State = "validated"
+def _version(row: Any, roles: Mapping[int, RolloutRole], ever_live: frozenset[int]) -> Version:
+    state: State = row.verdict
     if row.deleted_at is not None:
         state = "deleted"
-    elif row.number == live:
-        state = "live"
+    elif row.number in roles:
+        state = roles[row.number]
     elif row.number in ever_live:
         state = "retired"
     return Version(
@@ -230,6 +263,7 @@ def _version(row: Any, live: int | None, ever_live: frozenset[int]) -> Version:
         extras=orjson.loads(row.extras),
         bytes=row.bytes,
         created_at=row.created_at,
+        verdict=row.verdict,
     )
 
 

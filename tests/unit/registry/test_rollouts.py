@@ -65,8 +65,8 @@ def test_a_caller_that_knows_another_revision_is_refused(published: Registry) ->
 @pytest.mark.parametrize(
     ("document", "reason"),
     [
-        ({"live": 1, "canary": {"version": 2, "percent": 10}}, "not canary"),
-        ({"live": 1, "shadow": [2], "force": {"reason": "x"}}, "not force, shadow"),
+        ({"live": 1, "canry": {"version": 2, "percent": 10}}, "not canry"),
+        ({"live": 1, "shadows": [2], "forced": {"reason": "x"}}, "not forced, shadows"),
         ({}, "which version is `live`"),
         ({"live": "1"}, "number of a version"),
         ({"live": True}, "number of a version"),

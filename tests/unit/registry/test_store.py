@@ -44,7 +44,7 @@ def test_files_lie_where_their_digests_say(registry: Registry, state: Path) -> N
         f"{folder}/{WEIGHTS}",
         f"files/{card[:2]}/{card}",
     }
-    assert registry.adapter_files(version.digest) == state / "store" / folder
+    assert registry._store.folder(version.digest) == state / "store" / folder
 
 
 @pytest.mark.parametrize("name", [CONFIG, WEIGHTS, "identity.json"])
@@ -54,7 +54,7 @@ def test_a_damaged_file_is_found_and_the_adapter_named(
 ) -> None:
     sent = package()
     registry.publish("acme", "routing", sent, {}, "ann")
-    path = registry.adapter_files(sent.digest) / name
+    path = registry._store.folder(sent.digest) / name
     data = bytearray(path.read_bytes())
     if damage == "gone":
         path.unlink()
@@ -72,7 +72,7 @@ def test_a_damaged_file_is_found_and_the_adapter_named(
 def test_a_config_of_other_kinds_is_found(registry: Registry, config: bytes) -> None:
     sent = package()
     registry.publish("acme", "routing", sent, {}, "ann")
-    (registry.adapter_files(sent.digest) / CONFIG).write_bytes(config)
+    (registry._store.folder(sent.digest) / CONFIG).write_bytes(config)
     with pytest.raises(AdapterUnreadable, match=sent.digest):
         registry.load_adapter(sent.digest, MANIFEST)
 
@@ -87,7 +87,7 @@ def test_an_adapter_that_does_not_fit_the_bundle_is_named(registry: Registry) ->
 def test_a_damaged_adapter_is_mended_by_sending_it_again(registry: Registry) -> None:
     sent = package()
     registry.publish("acme", "routing", sent, {}, "ann")
-    (registry.adapter_files(sent.digest) / WEIGHTS).write_bytes(b"")
+    (registry._store.folder(sent.digest) / WEIGHTS).write_bytes(b"")
     assert not registry.publish("acme", "routing", sent, {}, "ann")[1]
     assert registry.load_adapter(sent.digest, MANIFEST).digest == sent.digest
 
@@ -116,7 +116,7 @@ def test_what_no_version_names_is_swept_when_the_registry_opens(
     wanted = files_below(state)
     store = state / "store"
     orphan = "a" * 64
-    shutil.copytree(registry.adapter_files(sent.digest), store / "adapters" / "aa" / orphan)
+    shutil.copytree(registry._store.folder(sent.digest), store / "adapters" / "aa" / orphan)
     (store / "files" / "aa").mkdir()
     (store / "files" / "aa" / orphan).write_bytes(b"x")
     (store / "tmp" / "half").mkdir()
@@ -145,7 +145,7 @@ def test_the_files_of_a_deleted_version_stay_for_requests_on_their_way(
     assert registry.load_adapter(package(0).digest, MANIFEST).digest == package(0).digest
     clock.pass_s(200)
     registry.publish("acme", "other", package(2), {}, "ann")
-    assert not registry.adapter_files(package(0).digest).exists()
+    assert not registry._store.folder(package(0).digest).exists()
     assert registry.load_adapter(package(1).digest, MANIFEST).digest == package(1).digest
     assert registry.load_adapter(package(2).digest, MANIFEST).digest == package(2).digest
     gone = kept - files_below(state)
@@ -166,6 +166,14 @@ def test_a_file_that_is_no_registry_is_refused(state: Path) -> None:
     state.mkdir()
     (state / "registry.sqlite3").write_bytes(b"something else" * 100)
     with pytest.raises(InvalidSettings, match="is no registry"):
+        Registry.open(state, BACKBONE)
+
+
+@pytest.mark.parametrize("taken", ["", "store"])
+def test_a_state_directory_that_cannot_be_one_is_refused_and_named(state: Path, taken: str) -> None:
+    (state / taken).parent.mkdir(exist_ok=True)
+    (state / taken).write_bytes(b"a file")
+    with pytest.raises(InvalidSettings, match=f"state directory {state} cannot be used"):
         Registry.open(state, BACKBONE)
 
 

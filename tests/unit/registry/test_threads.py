@@ -1,10 +1,13 @@
 import contextlib
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from service.errors import Conflict, NoLiveVersion, RevisionMismatch, UnknownAdapter
+from service.errors import Conflict, NoLiveVersion, RevisionMismatch, StoreFull, UnknownAdapter
+from service.registry.records import TenantSettings
 from service.registry.registry import Registry
-from tests.fakes.manifests import manifest_of
+from tests.fakes.manifests import BACKBONE, manifest_of
 from tests.fakes.packages import package_of
 
 MANIFEST = manifest_of("bert", endings=("layer.0.attention.self.query",))
@@ -76,3 +79,25 @@ def test_a_route_is_always_one_that_held(registry: Registry) -> None:
         assert all(reader.result() > 0 for reader in readers)
     assert seen <= set(digests.items())
     assert len(seen) > 1
+
+
+def test_changes_do_not_wait_one_after_another_for_a_database_that_is_held(state: Path) -> None:
+    start = threading.Barrier(8)
+    with contextlib.closing(Registry.open(state, BACKBONE, busy_s=0.3)) as registry:
+
+        def change(number: int) -> str:
+            start.wait()
+            try:
+                registry.put_tenant(f"tenant-{number}", TenantSettings(), "ann")
+            except StoreFull as error:
+                return str(error)
+            return "changed"
+
+        with contextlib.closing(sqlite3.connect(state / "registry.sqlite3")) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            with ThreadPoolExecutor(8) as pool:
+                said = list(pool.map(change, range(8)))
+        assert "the registry cannot be written: another process holds it" in said
+        assert "the registry cannot be written: other changes wait for it" in said
+        assert registry.tenants() == []
+        registry.put_tenant("acme", TenantSettings(), "ann")

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +124,24 @@ def test_numbers_are_never_used_twice(registry: Registry) -> None:
     assert registry.publish("acme", "routing", package(0), {}, "ann")[0].version == 4
 
 
+def test_whoever_asked_is_told_of_deleted_versions_once_they_cannot_be_asked(
+    registry: Registry,
+) -> None:
+    told: list[list[str]] = []
+
+    def tell(digests: Sequence[str]) -> None:
+        with pytest.raises((UnknownVersion, UnknownAdapter)):
+            registry.route("acme", "routing", len(told) + 1)
+        told.append(list(digests))
+
+    registry.on_deleted = tell
+    for seed in range(2):
+        registry.publish("acme", "routing", package(seed), {}, "ann")
+    registry.delete_version("acme", "routing", 1, "ann")
+    registry.delete_adapter("acme", "routing", "ann")
+    assert told == [[package(0).digest], [package(1).digest]]
+
+
 def test_what_is_live_cannot_be_deleted(registry: Registry) -> None:
     for seed in range(2):
         registry.publish("acme", "routing", package(seed), {}, "ann")
@@ -209,9 +229,12 @@ def test_routes_tell_what_answers(registry: Registry) -> None:
     with pytest.raises(NoLiveVersion, match="none is live"):
         registry.route("acme", "routing", None)
     expected = Route("acme", "routing", 1, sent.digest, sent.adapter.labels, True)
+    assert expected.role == "pinned"
     assert registry.route("acme", "routing", 1) == expected
     registry.set_rollout("acme", "routing", {"live": 1}, None, "ann")
-    assert registry.route("acme", "routing", None) == expected
+    live = registry.route("acme", "routing", None)
+    assert live == replace(expected, role="live", revision=1)
+    assert registry.route("acme", "routing", 1) == expected
     with pytest.raises(UnknownTenant):
         registry.route("nobody", "routing", None)
     with pytest.raises(UnknownAdapter):

@@ -1,0 +1,93 @@
+"""How rollouts change, within one change of the registry."""
+
+from collections.abc import Sequence
+
+from service.errors import Conflict, RevisionMismatch, UnacceptableRequest
+from service.registry import rollouts
+from service.registry.change import Change
+from service.registry.records import Rollout, Version
+from service.registry.rollout_document import RolloutDocument, document_of
+
+
+def place(
+    change: Change,
+    before: Rollout,
+    document: RolloutDocument,
+    known: Sequence[Version],
+    if_match: int | None,
+) -> Rollout:
+    """Put a document in place; the same again changes nothing.
+
+    `known` are the adapter's versions that were not deleted. Raises `RevisionMismatch`, and
+    `UnacceptableRequest` naming everything that keeps a version from its role.
+    """
+    _check_revision(before, if_match)
+    flaws = _flaws(known, document, change.backbone)
+    if flaws:
+        raise UnacceptableRequest("; ".join(flaws))
+    if before.revision and document == document_of(before):
+        return before
+    return _roll(change, "rollout.set", before, document, before.revision or None)
+
+
+def back(
+    change: Change, before: Rollout, known: Sequence[Version], if_match: int | None
+) -> Rollout:
+    """Return to the document before the current one, whole, as a new revision.
+
+    What was forced then stays forced. Raises `RevisionMismatch`, and `Conflict` where there is
+    nothing to return to.
+    """
+    _check_revision(before, if_match)
+    name = f"{before.tenant}.{before.adapter}"
+    if before.previous is None:
+        raise Conflict(f"{name} has no earlier rollout to return to")
+    past = rollouts.at_revision(change.connection, before.tenant, before.adapter, before.previous)
+    document = document_of(past)
+    flaws = _flaws(known, document, change.backbone)
+    if flaws:
+        raise Conflict(f"revision {past.revision} cannot be returned to: {'; '.join(flaws)}")
+    return _roll(change, "rollout.back", before, document, past.previous)
+
+
+def _check_revision(rollout: Rollout, if_match: int | None) -> None:
+    if if_match is not None and if_match != rollout.revision:
+        raise RevisionMismatch(
+            f"the rollout of {rollout.tenant}.{rollout.adapter} is at revision"
+            f" {rollout.revision}, not {if_match}: somebody changed it in between"
+        )
+
+
+def _flaws(known: Sequence[Version], document: RolloutDocument, backbone: str) -> list[str]:
+    versions = {version.version: version for version in known}
+    flaws = []
+    for number in document.numbers():
+        version = versions.get(number)
+        if version is None:
+            flaws.append(f"there is no version {number}, or it was deleted")
+            continue
+        if version.backbone != backbone:
+            flaws.append(
+                f"version {number} was judged against the bundle {version.backbone}, and this"
+                f" server serves {backbone}; upload it again"
+            )
+        if version.verdict == "rejected" and document.forced is None:
+            flaws.append(
+                f"version {number} was rejected by the upload gate, as its report says;"
+                " only `force` with a `reason` can name it"
+            )
+    return flaws
+
+
+def _roll(
+    change: Change, action: str, before: Rollout, document: RolloutDocument, previous: int | None
+) -> Rollout:
+    after = rollouts.put(change.connection, before, document, previous, change.actor, change.at)
+    change.log(
+        action,
+        tenant=after.tenant,
+        adapter=after.adapter,
+        before={"revision": before.revision, **before.document()},
+        after={"revision": after.revision, **after.document()},
+    )
+    return after
