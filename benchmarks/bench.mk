@@ -4,7 +4,7 @@ BENCH_FLAGS ?=
 BENCH = $(BIN)/python -m benchmarks
 
 .PHONY: bench
-bench: bench-engine-mixed bench-engine-texts bench-serving bench-bank ## every benchmark, 20 minutes
+bench: bench-engine-mixed bench-engine-texts bench-serving bench-bank bench-fairness bench-shadows ## every benchmark, 30 minutes
 
 .PHONY: bench-engine-mixed
 bench-engine-mixed: $(VENV)/.installed ## mixed passes against no LoRA, peft, LoraAdapter
@@ -21,3 +21,11 @@ bench-serving: $(VENV)/.installed ## HTTP against the engine, peft and infinity 
 .PHONY: bench-bank
 bench-bank: $(VENV)/.installed ## slot writes, cold loads, starts, memory per adapter
 	@$(BENCH).bank $(BENCH_FLAGS)
+
+.PHONY: bench-fairness
+bench-fairness: $(VENV)/.installed ## a tenant that floods, and what others feel (TENANTRY_DATA)
+	@$(BENCH).fairness $(BENCH_FLAGS)
+
+.PHONY: bench-shadows
+bench-shadows: $(VENV)/.installed ## what a shadow costs (TENANTRY_DATA)
+	@$(BENCH).shadows $(BENCH_FLAGS)

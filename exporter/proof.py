@@ -198,7 +198,9 @@ def run_all(
         )
         for at, index in enumerate(answered.indices):
             row = answered.probabilities[at]
-            count = len(members[numbers[left[index]]].adapter.labels)
+            adapter = members[numbers[left[index]]].adapter
+            assert adapter is not None, "the proof asks adapters alone"
+            count = len(adapter.labels)
             nothing = np.full(count, np.nan, dtype=np.float32)
             probabilities[left[index]] = nothing if row is None else row
             embeddings[left[index]] = answered.embeddings[at]

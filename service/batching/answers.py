@@ -1,7 +1,7 @@
 """What the batcher gives: answers to callers, a look at itself, and counts."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from service.engine.adapter import FloatArray
 
@@ -25,6 +25,10 @@ class BatchMetrics(Protocol):
 
     def quarantined(self) -> None:
         """Count an adapter taken out of service for non-finite numbers."""
+        ...
+
+    def shadowed(self, texts: int, outcome: Literal["answered", "dropped", "failed"]) -> None:
+        """Count texts that a shadow answered, or did not."""
         ...
 
 

@@ -24,6 +24,7 @@ class EngineLimits:
     queue_texts_max: int
     queue_tokens_max: int
     host_cache_bytes_max: int
+    tenant_queue_ratio: float = 1.0  # a tenant's waiting work over what is free, at weight 1
 
 
 def assemble(
@@ -58,6 +59,7 @@ def assemble(
         queue_texts_max=limits.queue_texts_max,
         queue_tokens_max=limits.queue_tokens_max,
         host_cache_bytes_max=limits.host_cache_bytes_max,
+        tenant_queue_ratio=limits.tenant_queue_ratio,
         reason=choice.reason,
         on_quarantine=on_quarantine,
         on_failure=on_failure,

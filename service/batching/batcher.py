@@ -10,18 +10,20 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 
-import numpy as np
-
+from service.batching.admission import Amount
 from service.batching.answers import Answer, BatcherStatus, BatchMetrics
-from service.batching.queue import Entry, Job, Queue, Ticket
-from service.batching.residency import HostCache, Residency, Resident
-from service.engine.adapter import Adapter
+from service.batching.boarding import Boarded, board
+from service.batching.callers import Callers, Waiter
+from service.batching.jobs import BACKBONE, Entry, Job, Shadow, Ticket
+from service.batching.passes import next_pass
+from service.batching.queue import Queue
+from service.batching.residency import HostCache, Residency
+from service.engine.adapter import Adapter, FloatArray
 from service.engine.errors import InvalidAdapter, NonFiniteOutput, Problem
 from service.engine.forward import Answered, Forward
-from service.engine.packing import Plan, plan
+from service.engine.packing import Plan
 from service.engine.tokens import Tokens
 from service.errors import AdapterQuarantined, DeadlinePassed, EngineFailed, Stopping
 
@@ -29,22 +31,6 @@ log = logging.getLogger(__name__)
 
 _LOOKED_AT = 512  # waiting texts that one plan looks at,
 _LOOKED_AT_PASSES = 8  # and how many full passes they may fill
-_WRITES = 32  # adapters written into slots between two passes, at most
-
-
-@dataclass(slots=True)
-class _Waiter:
-    loop: asyncio.AbstractEventLoop
-    future: "asyncio.Future[Answer]"
-
-
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """Entries whose adapters lie in (pinned) slots; `numbers` index `residents`."""
-
-    entries: list[Entry]
-    residents: list[Resident]
-    numbers: list[int]
 
 
 class Batcher:
@@ -59,6 +45,7 @@ class Batcher:
         queue_texts_max: int,
         queue_tokens_max: int,
         host_cache_bytes_max: int,
+        tenant_queue_ratio: float = 1.0,
         reason: str = "",
         on_quarantine: Callable[[str], object] | None = None,
         on_failure: Callable[[], object] | None = None,
@@ -70,16 +57,16 @@ class Batcher:
         self._reason = reason
         self._on_quarantine = on_quarantine
         self._on_failure = on_failure
-        self._queue = Queue(queue_texts_max, queue_tokens_max)
+        self._queue = Queue(queue_texts_max, queue_tokens_max, tenant_queue_ratio)
         self._cache = HostCache(host_cache_bytes_max)
         self._forward: Forward | None = None
         self._residency: Residency | None = None
         self._wake = threading.Condition()
-        self._waiters: dict[Ticket, _Waiter] = {}
+        self._callers = Callers(self._queue, self._wake, metrics)
         self._arrivals: list[tuple[str, Exception | None]] = []
+        self._forgotten: set[str] = set()  # digests that shall leave the bank
         self._quarantined: set[str] = set()
         self._draining = False
-        self._when_idle: Callable[[], object] | None = None
         self._closed = False
         self._running_texts = 0
         self._capacity = 0  # tokens of the largest pass
@@ -112,52 +99,76 @@ class Batcher:
     async def answer(self, job: Job) -> Answer:
         """Answer a job.
 
-        Raises `Stopping`, `QueueFull`, `AdapterQuarantined`, `DeadlinePassed`, `NonFiniteOutput`,
-        or what loading the adapter raised. A cancelled caller frees its places at once.
+        Raises `Stopping`, `QueueFull`, `TenantLimited`, `AdapterQuarantined`, `DeadlinePassed`,
+        `NonFiniteOutput`, or what loading the adapter raised. A cancelled caller frees its places
+        at once. What becomes of the job's shadows is never felt here.
         """
         assert job.texts, "a job without texts would never be answered"
         assert all(map(len, job.texts)), "a text has one token at least"
+        assert job.weight > 0, "a weight is a share"
+        assert not (job.alone and job.shadows), "a job that is alone has no company"
         loop = asyncio.get_running_loop()
         ticket = Ticket(job, time.monotonic())
-        waiter = _Waiter(loop, loop.create_future())
+        waiter = Waiter(loop, loop.create_future())
         with self._wake:
             if self._draining:
                 raise Stopping("the server is stopping and takes no new work; try another one")
             if self._failure is not None:
                 raise _broken()
             if job.digest in self._quarantined:
-                raise _quarantined(job.digest)
-            self._queue.add(ticket)
-            self._waiters[ticket] = waiter
-            self._wake.notify()
+                raise AdapterQuarantined(f"the adapter {job.digest} is quarantined")
+            self._callers.enter(ticket, waiter, self._sound(job))
         timer = None
         if job.deadline_s is not None:
             late = DeadlinePassed("the deadline passed before the answer was there")
             wait_s = job.deadline_s - time.monotonic()
-            timer = loop.call_later(wait_s, self._fail, ticket, late)
+            timer = loop.call_later(wait_s, self._callers.fail, ticket, late)
         try:
             return await waiter.future
         finally:
             if timer is not None:
                 timer.cancel()
-            if ticket in self._waiters:  # the caller left
-                self._drop(ticket)
+            if ticket in self._callers:  # the caller left
+                self._callers.leave(ticket)
 
-    async def probe(self, adapter: Adapter, texts: Sequence[Tokens]) -> None:
+    async def embed(
+        self,
+        texts: Sequence[Tokens],
+        *,
+        tenant: str = "",
+        weight: float = 1.0,
+        deadline_s: float | None = None,
+    ) -> FloatArray:
+        """Return the bare backbone's embeddings [texts, hidden], mean-pooled, not normalised.
+
+        The texts share passes with everybody's. Raises what `answer` raises.
+        """
+        job = Job(BACKBONE, texts, deadline_s, tenant=tenant, weight=weight)
+        answer = await self.answer(job)
+        if answer.digest != BACKBONE:  # no assert, which -O would take away
+            raise AssertionError("an adapter answered for the bare backbone")
+        return answer.embeddings
+
+    async def probe(
+        self, adapter: Adapter, texts: Sequence[Tokens], *, tenant: str = "", weight: float = 1.0
+    ) -> None:
         """Run an adapter that is not in the store yet on a few texts, in passes of its own.
 
         Raises `InvalidAdapter` where its numbers are not finite, and what `answer` raises.
         """
+        job = Job(adapter.digest, texts, alone=True, brings=adapter, tenant=tenant, weight=weight)
         try:
-            await self.answer(Job(adapter.digest, texts, alone=True, brings=adapter))
+            await self.answer(job)
         except NonFiniteOutput as error:
             self.forget(adapter.digest)
             what = "gives inf or NaN for ordinary texts; nothing would ever be answered with it"
             raise InvalidAdapter([Problem("adapter_model.safetensors", what)]) from error
 
     def forget(self, digest: str) -> None:
-        """Drop an adapter from host memory; its slot goes when it is the least recently used."""
-        self._cache.discard(digest)
+        """Take an adapter out of the bank and of host memory, once nobody waits for it."""
+        with self._wake:
+            self._forgotten.add(digest)
+            self._wake.notify()
 
     async def stop(self, drain_s: float) -> None:
         """Take nothing new, answer what was accepted within `drain_s` seconds, and end."""
@@ -165,16 +176,14 @@ class Batcher:
         answered = asyncio.Event()
         with self._wake:
             self._draining = True
-            self._when_idle = lambda: loop.call_soon_threadsafe(answered.set)
-            if not self._waiters:
-                answered.set()
+            self._callers.drop_shadows()
+            self._callers.when_idle(lambda: loop.call_soon_threadsafe(answered.set))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(answered.wait(), drain_s)
         with self._wake:
             self._closed = True
             self._wake.notify()
-        for ticket in list(self._waiters):
-            self._fail(ticket, Stopping("the server stopped before the answer was there"))
+        self._callers.fail_all(Stopping("the server stopped before the answer was there"))
         if self._thread.ident is not None:
             await asyncio.to_thread(self._thread.join, 30.0)
 
@@ -196,24 +205,21 @@ class Batcher:
             reason=self._reason,
         )
 
-    def _drop(self, ticket: Ticket) -> None:
-        with self._wake:
-            self._queue.drop(ticket)
-            self._leave(ticket)
+    def loaded(self, most: int) -> list[str]:
+        """Return adapters in slots, at most so many: those of the pass that runs come first."""
+        return self._residency.slots.recent()[:most] if self._residency else []
 
-    def _leave(self, ticket: Ticket) -> _Waiter | None:
-        """Take the ticket's caller off the list; under the lock."""
-        waiter = self._waiters.pop(ticket, None)
-        if self._when_idle is not None and not self._waiters:
-            self._when_idle()
-        return waiter
+    def awaited(self, most: int) -> list[str]:
+        """Return adapters that texts wait for, at most so many, the longest wait first."""
+        return self._callers.awaited()[:most]
 
-    def _fail(self, ticket: Ticket, error: Exception) -> None:
-        """End a ticket with an error; on the event loop."""
-        waiter = self._waiters.get(ticket)
-        self._drop(ticket)
-        if waiter is not None and not waiter.future.done():
-            waiter.future.set_exception(error)
+    def _sound(self, job: Job) -> list[Shadow]:
+        """Return the job's shadows but those whose adapters are quarantined, which fail."""
+        sound = [shadow for shadow in job.shadows if shadow.digest not in self._quarantined]
+        if len(sound) < len(job.shadows):
+            count = len(job.texts) * (len(job.shadows) - len(sound))
+            self._metrics.shadowed(count, "failed")
+        return sound
 
     # --- the engine's thread -------------------------------------------------------------
 
@@ -231,26 +237,18 @@ class Batcher:
             return
         self._ready.set()
         try:
-            while (entries := self._next_entries()) is not None:
-                ready = self._bring(entries)
-                if ready.entries:
-                    self._run(ready)
+            while (entries := self._next_entries(self._residency)) is not None:
+                boarded = self._board(entries, self._residency)
+                if boarded.entries:
+                    self._run(boarded, self._forward, self._residency)
         except Exception as error:  # a bug of ours: nobody must wait for a thread that is gone
             log.exception("the engine's thread ended")
-            self._end(error)
+            with self._wake:
+                self._failure = error
+            self._callers.tell_all_failed(_broken())
+            if self._on_failure is not None:
+                self._on_failure()
         self._residency.close()
-
-    def _end(self, error: Exception) -> None:
-        """Take nothing more, and tell everybody who waits."""
-        with self._wake:
-            self._failure = error
-            tickets = list(self._waiters)
-        for ticket in tickets:
-            waiter = self._waiters.get(ticket)
-            if waiter is not None:
-                _tell(waiter.loop, self._fail, ticket, _broken())
-        if self._on_failure is not None:
-            self._on_failure()
 
     def _timed_load(self, digest: str) -> Adapter:
         start = time.monotonic()
@@ -263,98 +261,56 @@ class Batcher:
             self._arrivals.append((digest, error))
             self._wake.notify()
 
-    def _next_entries(self) -> list[Entry] | None:
-        """Wait for work and take the oldest texts; None when it is time to end."""
+    def _next_entries(self, residency: Residency) -> list[Entry] | None:
+        """Wait for work and take the texts that are next; None when it is time to end."""
         with self._wake:
             while not (self._queue.has_next or self._arrivals or self._closed):
+                self._release(residency)
                 self._wake.wait()
             if self._closed:
                 return None
             for digest, error in self._arrivals:
-                self._unpark(digest, error)
+                residency.settled(digest)
+                entries = self._queue.take_aside(digest)
+                if error is None:
+                    self._queue.put_back(entries)
+                else:
+                    self._callers.tell_failed((e.ticket for e in entries), error)
             self._arrivals.clear()
+            self._release(residency)
             return self._queue.take(_LOOKED_AT, _LOOKED_AT_PASSES * self._capacity)
 
-    def _unpark(self, digest: str, error: Exception | None) -> None:
-        assert self._residency is not None
-        self._residency.settled(digest)
-        entries = self._queue.take_aside(digest)
-        if error is None:
-            self._queue.put_back(entries)
-        else:
-            self._settle_failed(entries, error)
+    def _release(self, residency: Residency) -> None:
+        """Let go of adapters that are to be forgotten; between passes, under the lock."""
+        for digest in list(self._forgotten):
+            if not self._callers.asks(digest) and not residency.is_loading(digest):
+                residency.release(digest)
+                self._forgotten.discard(digest)
 
-    def _bring(self, entries: Sequence[Entry]) -> _Ready:
+    def _board(self, entries: Sequence[Entry], residency: Residency) -> Boarded:
         """Find out who can run now; the others wait for a load or a slot, or have failed."""
-        residency = self._residency
-        assert residency is not None
-        numbers: dict[str, int | None] = {}  # into ready.residents, by digest
-        ready = _Ready([], [], [])
-        later: list[Entry] = []
-        aside: list[Entry] = []
-        failed: dict[str, tuple[Exception, list[Entry]]] = {}
-        evictions, writes = residency.evictions, residency.writes
-        for entry in entries:
-            digest = entry.digest
-            if digest not in numbers:
-                resident = None
-                try:
-                    resident = self._find(
-                        entry.ticket.job, may_write=residency.writes - writes < _WRITES
-                    )
-                except Exception as error:  # noqa: BLE001 - its callers get it
-                    failed[digest] = (error, [])
-                numbers[digest] = None if resident is None else len(ready.residents)
-                if resident is not None:
-                    residency.slots.pin(resident.slot)
-                    ready.residents.append(resident)
-            number = numbers[digest]
-            if number is not None:
-                ready.entries.append(entry)
-                ready.numbers.append(number)
-            elif digest in failed:
-                failed[digest][1].append(entry)
-            elif residency.is_loading(digest):
-                aside.append(entry)
-            else:
-                later.append(entry)
-        for _ in range(residency.evictions - evictions):
+        boarded = board(entries, residency, self._quarantined)
+        for _ in range(boarded.evictions):
             self._metrics.adapter_evicted()
-        for cause, callers in failed.values():
-            self._settle_failed(callers, cause)
         with self._wake:
-            self._queue.set_aside(aside)
-            self._queue.put_back(later)
-        return ready
+            for _, failed in boarded.failed.values():
+                self._queue.refund(failed)
+            self._queue.set_aside(boarded.aside)
+            self._queue.put_back(boarded.later)
+        for cause, failed in boarded.failed.values():
+            self._callers.tell_failed((entry.ticket for entry in failed), cause)
+        return boarded
 
-    def _find(self, job: Job, *, may_write: bool) -> Resident | None:
-        """Return the adapter in its slot, or None where it has none yet.
-
-        Raises `AdapterQuarantined`, or what writing it into a slot raised.
-        """
-        assert self._residency is not None
-        if job.digest in self._quarantined:  # since its job was accepted
-            raise _quarantined(job.digest)
-        if job.brings is not None:
-            self._cache.put(job.brings)
-        find = self._residency.bring if may_write else self._residency.find
-        return find(job.digest)
-
-    def _run(self, ready: _Ready) -> None:
+    def _run(self, boarded: Boarded, forward: Forward, residency: Residency) -> None:
         """Run one pass over some of the entries; the rest go back to the queue.
 
         An error reaches the callers of the pass, and does not end the thread.
         """
-        forward, residency = self._forward, self._residency
-        assert forward is not None
-        assert residency is not None
-        entries, residents, numbers = ready.entries, ready.residents, ready.numbers
+        entries, residents, numbers = boarded.entries, boarded.residents, boarded.numbers
         running = entries
         try:
             texts = [entry.tokens for entry in entries]
-            planned = plan(
-                [len(t) for t in texts], numbers, forward.runtime.grid, forward.runtime.slots
-            )
+            planned = next_pass([entry.cost for entry in entries], numbers, forward.runtime.grid)
             placed = set(planned.placed)
             rest = [entry for index, entry in enumerate(entries) if index not in placed]
             running = [entries[index] for index in placed]
@@ -362,50 +318,42 @@ class Batcher:
                 self._queue.put_back(rest)
             self._running_texts = len(placed)
             start = time.monotonic()
-            for index in placed:
-                if entries[index].ticket.started_at is None:
-                    entries[index].ticket.started_at = start
+            for entry in running:
+                if entry.ticket.started_at is None:
+                    entry.ticket.started_at = start
             members = [resident.member for resident in residents]
             answered = forward.run(planned, texts, numbers, members)
             seconds = time.monotonic() - start
-            self._account(
-                planned,
-                answered,
-                numbers,
-                seconds,
-                probing=entries[0].ticket.job.brings is not None,
-            )
-            self._settle(ready, answered, seconds)
+            self._account(planned, answered, boarded, seconds)
+            self._settle(boarded, answered, seconds, residency)
         except Exception as error:
             log.exception("a forward pass failed")
-            self._settle_failed(running, error)
+            self._callers.tell_failed((entry.ticket for entry in running), error)
         finally:
             self._running_texts = 0
-            for resident in residents:
-                residency.slots.unpin(resident.slot)
+            boarded.leave(residency)
 
-    def _account(
-        self,
-        planned: Plan,
-        answered: Answered,
-        numbers: Sequence[int],
-        seconds: float,
-        *,
-        probing: bool,
-    ) -> None:
+    def _account(self, planned: Plan, answered: Answered, boarded: Boarded, seconds: float) -> None:
+        count = len(answered.indices)
         self._metrics.batch_ran(
-            texts=len(answered.indices),
+            texts=count,
             tokens=answered.tokens,
             capacity=planned.shape.capacity,
-            adapters=len({numbers[i] for i in answered.indices}),
+            adapters=len({boarded.entries[i].digest for i in answered.indices} - {BACKBONE}),
             seconds=seconds,
         )
-        for digest in answered.poisonous:
-            if not probing and digest not in self._quarantined:
-                self._quarantined.add(digest)
-                self._metrics.quarantined()
-                log.error("quarantined adapter %s: it gave non-finite numbers", digest)
-                self._report_quarantine(digest)
+        with self._wake:
+            self._queue.drain_rate.ran(Amount(count, answered.tokens), seconds)
+        if answered.poisonous:
+            self._quarantine(answered.poisonous - self._quarantined, boarded)
+
+    def _quarantine(self, poisonous: Iterable[str], boarded: Boarded) -> None:
+        tried_out = {e.digest for e in boarded.entries if e.ticket.job.brings is not None}
+        for digest in set(poisonous) - tried_out:
+            self._quarantined.add(digest)
+            self._metrics.quarantined()
+            log.error("quarantined adapter %s: it gave non-finite numbers", digest)
+            self._report_quarantine(digest)
 
     def _report_quarantine(self, digest: str) -> None:
         if self._on_quarantine is None:
@@ -415,76 +363,34 @@ class Batcher:
         except Exception:  # the neighbours of a poisonous text still get their answers
             log.exception("the quarantine of adapter %s could not be reported", digest)
 
-    def _settle(self, ready: _Ready, answered: Answered, seconds: float) -> None:
-        """Hand out answers; callers whose job is complete are woken, once per event loop."""
-        assert self._residency is not None
-        done: dict[asyncio.AbstractEventLoop, list[tuple[Ticket, Exception | None]]] = {}
+    def _settle(
+        self, boarded: Boarded, answered: Answered, seconds: float, residency: Residency
+    ) -> None:
+        """Enter what a pass gave into its tickets, and hand out those that are complete."""
+        complete: list[Ticket] = []
         for at, index in enumerate(answered.indices):
-            entry = ready.entries[index]
+            entry = boarded.entries[index]
             ticket = entry.ticket
-            resident = ready.residents[ready.numbers[index]]
+            resident = boarded.residents[boarded.numbers[index]]
             row = answered.probabilities[at]
-            waiter = self._waiters.get(ticket)
-            if ticket.dropped or waiter is None:
+            if not self._callers.expects(ticket):
                 continue
             if row is None:
-                error = NonFiniteOutput(resident.slot.digest)
-                done.setdefault(waiter.loop, []).append((ticket, error))
+                self._callers.tell_failed([ticket], NonFiniteOutput(resident.slot.digest))
                 continue
-            assert self._residency.slots.is_current(resident.slot), "a slot moved under a pass"
+            current = resident.member.adapter is None or residency.slots.is_current(resident.slot)
+            assert current, "a slot moved under a pass"
             ticket.digests.add(resident.slot.digest)
-            ticket.labels = resident.member.adapter.labels
+            if resident.member.adapter is not None:
+                ticket.labels = resident.member.adapter.labels
             ticket.probabilities[entry.position] = row
             ticket.embeddings[entry.position] = answered.embeddings[at]
             ticket.compute_s += seconds / len(answered.indices)
             ticket.missing -= 1
             if ticket.missing == 0:
-                done.setdefault(waiter.loop, []).append((ticket, None))
-        for loop, finished in done.items():
-            _tell(loop, self._wake_callers, finished)
-
-    def _settle_failed(self, entries: Sequence[Entry], error: Exception) -> None:
-        for ticket in {entry.ticket for entry in entries}:
-            waiter = self._waiters.get(ticket)
-            if waiter is not None:
-                _tell(waiter.loop, self._fail, ticket, error)
-
-    def _wake_callers(self, finished: Sequence[tuple[Ticket, Exception | None]]) -> None:
-        """Resolve the callers' futures; on their event loop."""
-        for ticket, error in finished:
-            if error is not None:
-                self._fail(ticket, error)
-                continue
-            with self._wake:
-                waiter = self._leave(ticket)
-            if waiter is not None and not waiter.future.done():
-                waiter.future.set_result(_answer_of(ticket))
-
-
-def _tell(loop: asyncio.AbstractEventLoop, what: Callable[..., None], *of: object) -> None:
-    """Call on the event loop of callers; where it was closed, they left with it."""
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(what, *of)
+                complete.append(ticket)
+        self._callers.tell_answered(complete)
 
 
 def _broken() -> EngineFailed:
     return EngineFailed("the engine has failed and this process must be restarted; ask another")
-
-
-def _quarantined(digest: str) -> AdapterQuarantined:
-    return AdapterQuarantined(f"the adapter {digest} is quarantined")
-
-
-def _answer_of(ticket: Ticket) -> Answer:
-    assert len(ticket.digests) == 1, "one job is answered by one adapter"
-    assert ticket.started_at is not None
-    rows = [row for row in ticket.probabilities if row is not None]
-    single = len(rows) == 1
-    return Answer(
-        digest=next(iter(ticket.digests)),
-        labels=ticket.labels,
-        probabilities=rows[0][np.newaxis] if single else np.stack(rows),
-        embeddings=ticket.embeddings[0][np.newaxis] if single else np.stack(ticket.embeddings),
-        queue_s=ticket.started_at - ticket.queued_at,
-        compute_s=ticket.compute_s,
-    )

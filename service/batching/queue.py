@@ -1,154 +1,106 @@
-"""The queue: texts that wait for a pass, oldest first, never more than it may hold.
+"""The queue: texts that wait for a pass, in fair order, never more than it may hold.
 
 Pure. A job is one caller's texts for one adapter; its texts may be answered by several passes. A
-job that is dropped (its caller left, or its deadline passed) frees its places at once.
+job that is dropped (its caller left, or its deadline passed) frees its places at once. Shadows
+stand right behind the texts that they copy and take only places that are left: they never keep a
+caller out.
 """
 
-from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
-import numpy as np
+from service.batching.admission import Amount, DrainRate, threshold
+from service.batching.fairness import FairOrder, Flow, charge_of
+from service.batching.jobs import Entry, Job, Shadow, Ticket
+from service.errors import QueueFull, TenantLimited
 
-from service.engine.adapter import Adapter, FloatArray
-from service.engine.tokens import Tokens
-from service.errors import QueueFull
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What a caller asks: texts for one adapter, by its digest."""
-
-    digest: str
-    texts: Sequence[Tokens]
-    deadline_s: float | None = None  # on the monotonic clock
-    alone: bool = False  # shares its passes with no other job
-    brings: Adapter | None = None  # the adapter itself, where it is not in the store yet
-
-
-@dataclass(slots=True, eq=False)
-class Ticket:
-    """A job in the queue, and the answers that it has so far."""
-
-    job: Job
-    queued_at: float  # monotonic
-    started_at: float | None = None
-    compute_s: float = 0.0
-    dropped: bool = False
-    labels: tuple[str, ...] = ()
-    digests: set[str] = field(default_factory=set)  # read from the slots that computed the rows
-    probabilities: list[FloatArray | None] = field(default_factory=list)
-    embeddings: list[FloatArray] = field(default_factory=list)
-    waiting: int = 0  # texts that no pass has taken yet
-    missing: int = 0  # texts without an answer
-
-    def __post_init__(self) -> None:
-        count = len(self.job.texts)
-        self.probabilities = [None] * count
-        self.embeddings = [np.empty(0, dtype=np.float32)] * count
-        self.waiting = self.missing = count
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Entry:
-    """One text of a ticket."""
-
-    ticket: Ticket
-    position: int
-    order: int  # of arrival
-
-    @property
-    def tokens(self) -> Tokens:
-        """Return the text's tokens."""
-        return self.ticket.job.texts[self.position]
-
-    @property
-    def digest(self) -> str:
-        """Return the digest of the adapter that must answer it."""
-        return self.ticket.job.digest
+__all__ = ["Entry", "Job", "Queue", "Shadow", "Ticket"]
 
 
 class Queue:
-    """Texts in order of arrival, bounded in texts and in tokens."""
+    """Texts in fair order over tenants, bounded in texts and in tokens, as a whole and for each."""
 
-    def __init__(self, texts_max: int, tokens_max: int) -> None:
+    def __init__(self, texts_max: int, tokens_max: int, tenant_ratio: float = 1.0) -> None:
+        """A tenant may hold `tenant_ratio` times its weight times what is free."""
         self.texts_max = texts_max
         self.tokens_max = tokens_max
-        self.texts = 0  # live texts, those set aside among them, taken ones not
+        self.texts = 0  # live texts, shadows and those set aside among them, taken ones not
         self.tokens = 0
-        self._entries: deque[Entry] = deque()  # in order of arrival
+        self.drain_rate = DrainRate()  # told by whoever runs the passes
+        self._tenant_ratio = tenant_ratio
+        self._shadow_texts = 0  # of all
+        self._shadow_tokens = 0
+        self._shadows: dict[Ticket, None] = {}  # that wait, in order of arrival
+        self._order = FairOrder()
         self._aside: dict[str, list[Entry]] = {}  # by digest
         self._arrived = 0
 
     @property
     def has_next(self) -> bool:
         """Return whether `take` would find a text."""
-        return bool(self._entries)
+        return len(self._order) > 0
 
-    def add(self, ticket: Ticket) -> None:
-        """Append a ticket's texts, all or none; raise `QueueFull` where they have no room.
+    def add(self, ticket: Ticket, shadows: Sequence[Ticket] = ()) -> list[Ticket]:
+        """Append a ticket's texts, all or none, and behind them those of the shadows with room.
 
-        An empty queue takes any job: what a request may hold is bounded elsewhere, and one that
-        never fits would be told for ever to try again.
+        Raises `QueueFull` where the queue has no room for them, and `TenantLimited` where it has
+        but the tenant holds its part already. An empty queue takes any job, and a tenant without
+        texts one that there is room for: what a request may hold is bounded elsewhere, and one that
+        never fits would be told for ever to try again. Returns the shadows that are dropped for
+        want of room, waiting ones that had to make room for the ticket among them.
         """
-        texts = ticket.job.texts
-        tokens = sum(map(len, texts))
-        full = self.texts + len(texts) > self.texts_max or self.tokens + tokens > self.tokens_max
-        if full and self.texts:
-            raise QueueFull(
-                f"{self.texts} texts of {self.tokens} tokens are waiting, and at most"
-                f" {self.texts_max} of {self.tokens_max} may; try again later"
-            )
-        self.texts += len(texts)
-        self.tokens += tokens
-        for position in range(len(texts)):
-            self._entries.append(Entry(ticket, position, self._arrived))
-            self._arrived += 1
+        job = ticket.job
+        costs = [len(text) for text in job.texts]
+        tokens = sum(costs)
+        flow = self._order.flow(job.tenant)
+        self._admit(job, flow, len(costs), tokens)
+        dropped = self._make_room(len(costs), tokens) if self._shadows else []
+        riding = [ticket]
+        for shadow in shadows:
+            more = Amount(len(costs), tokens) * (1 + len(riding))
+            if self._has_room(job, flow, more):
+                riding.append(shadow)
+            else:
+                shadow.dropped = True
+                dropped.append(shadow)
+        entries = self._entries(riding, costs, flow)
+        self._order.append(flow, entries)
+        self._count(entries, 1)
+        return dropped
 
     def take(self, texts: int, tokens: int) -> list[Entry]:
-        """Remove and return the oldest live entries, up to so many texts or tokens.
+        """Remove and return the next live entries, up to so many texts or tokens.
 
         A job that wants to be alone comes without others.
         """
-        taken: list[Entry] = []
-        held = 0
-        while self._entries and len(taken) < texts and held < tokens:
-            entry = self._entries[0]
-            if taken and _apart(taken[0].ticket, entry.ticket):
-                break
-            self._entries.popleft()
-            self._uncount(entry)
-            held += len(entry.tokens)
-            taken.append(entry)
+        taken = self._order.take(texts, tokens)
+        self._count(taken, -1)
         return taken
 
     def put_back(self, entries: Sequence[Entry]) -> None:
-        """Put taken entries back to their places in the order of arrival."""
-        live = sorted((e for e in entries if not e.ticket.dropped), key=lambda e: e.order)
-        if not live:
-            return
-        newest = live[-1].order
-        while self._entries and self._entries[0].order < newest:
-            older = self._entries.popleft()
-            self._uncount(older)
-            live.append(older)
-        for entry in sorted(live, key=lambda e: -e.order):
-            self._count(entry)
-            self._entries.appendleft(entry)
+        """Put taken entries back to where they stood, and give back what they were charged."""
+        live = self._live(entries)
+        self._order.put_back(live)
+        self._count(live, 1)
 
     def set_aside(self, entries: Sequence[Entry]) -> None:
         """Keep taken entries out of `take` until their adapter is there; they still count."""
-        for entry in entries:
-            if not entry.ticket.dropped:
-                self._count(entry)
-                self._aside.setdefault(entry.digest, []).append(entry)
+        live = self._live(entries)
+        self.refund(live)
+        self._count(live, 1)
+        for entry in live:
+            self._aside.setdefault(entry.digest, []).append(entry)
 
     def take_aside(self, digest: str) -> list[Entry]:
         """Remove and return the live entries that were set aside for the digest."""
         entries = self._aside.pop(digest, [])
-        for entry in entries:
-            self._uncount(entry)
+        self._count(entries, -1)
         return entries
+
+    def refund(self, entries: Iterable[Entry]) -> None:
+        """Give back what was charged for taken entries that did not run."""
+        for entry in entries:
+            if entry.start is not None:
+                self._order.refund(entry)
 
     def drop(self, ticket: Ticket) -> None:
         """Give up a ticket: its waiting texts free their places at once."""
@@ -157,30 +109,111 @@ class Queue:
         ticket.dropped = True
         if not ticket.waiting:
             return
-        self._entries = deque(self._without(ticket, self._entries))
-        aside = self._without(ticket, self._aside.pop(ticket.job.digest, []))
-        if aside:
-            self._aside[ticket.job.digest] = aside
+        gone = self._order.drop(self._order.flow(ticket.job.tenant), ticket)
+        digest = ticket.job.digest
+        aside = self._aside.pop(digest, [])
+        stay = [entry for entry in aside if entry.ticket is not ticket]
+        if stay:
+            self._aside[digest] = stay
+        self._count(gone, -1)
+        self._count((entry for entry in aside if entry.ticket is ticket), -1)
 
-    def _without(self, ticket: Ticket, entries: Iterable[Entry]) -> list[Entry]:
-        live = []
+    def waits_for(self, digest: str) -> bool:
+        """Return whether texts were set aside until the digest's adapter is there."""
+        return digest in self._aside
+
+    def _entries(self, riding: Sequence[Ticket], costs: Sequence[int], flow: Flow) -> list[Entry]:
+        """Return the texts of a ticket, each with its shadows' behind it."""
+        job = riding[0].job
+        entries: list[Entry] = []
+        order = first = self._arrived
+        for position, cost in enumerate(costs):
+            charge = charge_of(cost, job.weight)
+            tokens = job.texts[position]
+            unit = first if job.alone else order  # a job that wants to be alone goes in one piece
+            for one in riding:
+                digest = one.job.digest
+                entries.append(
+                    Entry(one, position, order, tokens, digest, flow, cost, charge, unit, job.alone)
+                )
+                order += 1
+        self._arrived = order
+        return entries
+
+    def _admit(self, job: Job, flow: Flow, texts: int, tokens: int) -> None:
+        # Shadows count for nothing here: they go when a caller needs their places.
+        free_texts = self.texts_max - self.texts + self._shadow_texts
+        free_tokens = self.tokens_max - self.tokens + self._shadow_tokens
+        if self.texts > self._shadow_texts and (texts > free_texts or tokens > free_tokens):
+            raise QueueFull(
+                f"{self.texts} texts of {self.tokens} tokens are waiting, and at most"
+                f" {self.texts_max} of {self.tokens_max} may; try again later"
+            )
+        held = flow.texts - flow.shadow_texts
+        if held:
+            factor = self._tenant_ratio * job.weight
+            held_tokens = flow.tokens - flow.shadow_tokens
+            if held + texts > free_texts * factor or held_tokens + tokens > free_tokens * factor:
+                free = Amount(free_texts, free_tokens)
+                asked = Amount(texts, tokens)
+                raise self._limited(Amount(held, held_tokens), asked, free, factor)
+
+    def _limited(self, held: Amount, asked: Amount, free: Amount, factor: float) -> TenantLimited:
+        limit = threshold(free, factor)
+        over = held + asked - limit
+        excess = Amount(min(over.texts, held.texts), min(over.tokens, held.tokens))
+        return TenantLimited(
+            f"{held.texts} texts of {held.tokens} tokens of this tenant are waiting, and of what"
+            f" is free now it may have {limit.texts} of {limit.tokens}; try again later",
+            self.drain_rate.wait_s(excess, factor, len(self._order.flows)),
+        )
+
+    def _has_room(self, job: Job, flow: Flow, more: Amount) -> bool:
+        """Return whether there are places for so much with a shadow in it, of a tenant's own."""
+        free = Amount(self.texts_max - self.texts, self.tokens_max - self.tokens)
+        part = threshold(free, self._tenant_ratio * job.weight)
+        return more <= free and Amount(flow.texts, flow.tokens) + more <= part
+
+    def _make_room(self, texts: int, tokens: int) -> list[Ticket]:
+        """Drop shadows, the newest first, until so much fits; return them."""
+        dropped = []
+        while self._shadows and (
+            self.texts + texts > self.texts_max or self.tokens + tokens > self.tokens_max
+        ):
+            newest = next(reversed(self._shadows))
+            self.drop(newest)
+            dropped.append(newest)
+        return dropped
+
+    def _live(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Return the entries that nobody gave up; what the others were charged is given back."""
+        gone = [entry for entry in entries if entry.ticket.dropped]
+        if not gone:
+            return entries
+        self.refund(gone)
+        return [entry for entry in entries if not entry.ticket.dropped]
+
+    def _count(self, entries: Iterable[Entry], sign: int) -> None:
+        """Enter texts in the books, or strike them off."""
+        texts = tokens = 0
         for entry in entries:
-            if entry.ticket is ticket:
-                self._uncount(entry)
-            else:
-                live.append(entry)
-        return live
+            ticket, flow, cost = entry.ticket, entry.flow, sign * entry.cost
+            texts += sign
+            tokens += cost
+            ticket.waiting += sign
+            flow.texts += sign
+            flow.tokens += cost
+            if ticket.shadow_of is not None:
+                self._count_shadow(ticket, flow, sign, cost)
+        self.texts += texts
+        self.tokens += tokens
 
-    def _count(self, entry: Entry) -> None:
-        self.texts += 1
-        self.tokens += len(entry.tokens)
-        entry.ticket.waiting += 1
-
-    def _uncount(self, entry: Entry) -> None:
-        self.texts -= 1
-        self.tokens -= len(entry.tokens)
-        entry.ticket.waiting -= 1
-
-
-def _apart(first: Ticket, second: Ticket) -> bool:
-    return first is not second and (first.job.alone or second.job.alone)
+    def _count_shadow(self, ticket: Ticket, flow: Flow, texts: int, tokens: int) -> None:
+        self._shadow_texts += texts
+        self._shadow_tokens += tokens
+        flow.shadow_texts += texts
+        flow.shadow_tokens += tokens
+        if ticket.waiting:
+            self._shadows[ticket] = None
+        else:
+            self._shadows.pop(ticket, None)

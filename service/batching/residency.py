@@ -7,16 +7,16 @@ own rank, least recently used out first, within a bound in bytes.
 
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
 
+from service.batching.jobs import BACKBONE
+from service.batching.loads import Loads
 from service.batching.slots import Slot, Slots
 from service.engine.adapter import Adapter
+from service.engine.feed import Lease
 from service.engine.forward import Member
 from service.engine.runtime import Runtime
-
-_LOADERS = 2
 
 
 class HostCache:
@@ -67,6 +67,10 @@ class Resident:
     member: Member
 
 
+# Slot 0 is never written: rank 0 of it is no LoRA at all.
+BARE = Resident(Slot(0, 0, BACKBONE), Member(None, Lease(0, 0)))
+
+
 class Residency:
     """Brings adapters into slots. All but `HostCache` is for the runtime's thread alone."""
 
@@ -84,8 +88,7 @@ class Residency:
         self._load = load
         self._arrived = arrived
         self._resident: dict[str, Resident] = {}
-        self._loading: set[str] = set()
-        self._pool = ThreadPoolExecutor(_LOADERS, thread_name_prefix="tenantry-load")
+        self._loads = Loads(self._load_one)
         self.evictions = 0
         self.writes = 0
 
@@ -93,18 +96,19 @@ class Residency:
         """Return the adapter's slot, which counts as a use, or None."""
         return self._resident[digest] if self.slots.find(digest) is not None else None
 
-    def bring(self, digest: str) -> Resident | None:
+    def bring(self, digest: str, tenant: str = "", *, shadow: bool = False) -> Resident | None:
         """Return the adapter in a slot, writing it there if host memory has it.
 
-        None where it must be loaded first (which this begins) or where every slot is in use.
-        Raises what the runtime raises where it cannot be written; then it has no slot.
+        None where it must be loaded first (which this begins, in the tenant's turn) or where every
+        slot is in use. Raises what the runtime raises where it cannot be written; then it has no
+        slot.
         """
         resident = self.find(digest)
         if resident is not None:
             return resident
         adapter = self._cache.get(digest)
         if adapter is None:
-            self._begin_load(digest)
+            self._loads.begin(digest, tenant, shadow=shadow)
             return None
         if not self.slots.can_allocate():
             return None
@@ -122,30 +126,31 @@ class Residency:
         self._resident[digest] = resident
         return resident
 
+    def keep(self, adapter: Adapter) -> None:
+        """Put an adapter into host memory that is not in the store yet."""
+        self._cache.put(adapter)
+
     def is_loading(self, digest: str) -> bool:
         """Return whether the adapter is on its way from the store."""
-        return digest in self._loading
+        return digest in self._loads
 
     def settled(self, digest: str) -> None:
         """Note that a load has ended."""
-        self._loading.discard(digest)
+        self._loads.ended(digest)
 
     def release(self, digest: str) -> None:
-        """Take an adapter out of its slot, if it has one, and out of host memory."""
-        if digest in self._resident and not self.slots.is_pinned(digest):
+        """Take an adapter out of its slot, if it has one, and out of host memory.
+
+        Only between passes, when no slot is pinned.
+        """
+        if digest in self._resident:
             self.slots.release(digest)
             del self._resident[digest]
         self._cache.discard(digest)
 
     def close(self) -> None:
         """Stop the loaders."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _begin_load(self, digest: str) -> None:
-        if digest in self._loading:
-            return
-        self._loading.add(digest)
-        self._pool.submit(self._load_one, digest)
+        self._loads.close()
 
     def _load_one(self, digest: str) -> None:
         try:

@@ -38,6 +38,10 @@ class Slots:
             self._held.move_to_end(digest)
         return slot
 
+    def recent(self) -> list[str]:
+        """Return the digests that have slots, last used first; from any thread."""
+        return list(self._held)[::-1]
+
     def can_allocate(self) -> bool:
         """Return whether a slot is free or can be made so."""
         return bool(self._free) or any(digest not in self._pins for digest in self._held)
@@ -77,10 +81,6 @@ class Slots:
             self._pins[slot.digest] = left
         else:
             del self._pins[slot.digest]
-
-    def is_pinned(self, digest: str) -> bool:
-        """Return whether a running pass uses the digest's slot."""
-        return digest in self._pins
 
     def is_current(self, slot: Slot) -> bool:
         """Return whether the slot still holds what it held when `slot` was handed out."""

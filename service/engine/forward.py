@@ -19,13 +19,20 @@ from service.engine.packing import Plan, plan
 from service.engine.runtime import Output, Runtime
 from service.engine.tokens import Tokens
 
+_NO_LABELS: FloatArray = np.empty(0, dtype=np.float32)
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An adapter that takes part in a pass, and where it lies in the bank."""
+    """An adapter that takes part in a pass, and where it lies in the bank; None: the backbone."""
 
-    adapter: Adapter
+    adapter: Adapter | None
     lease: Lease
+
+    @property
+    def digest(self) -> str | None:
+        """Return the adapter's digest, if it is one."""
+        return None if self.adapter is None else self.adapter.digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +40,8 @@ class Answered:
     """What a pass gives, in the plan's order of texts."""
 
     indices: tuple[int, ...]  # the planned text that each answer belongs to
-    probabilities: list[FloatArray | None]  # [labels]; None where the text alone is not finite
+    # [labels], none for the bare backbone; None where the text alone is not finite
+    probabilities: list[FloatArray | None]
     embeddings: FloatArray  # [texts, hidden]
     tokens: int
     poisonous: frozenset[str]  # digests whose texts were not finite alone
@@ -70,8 +78,9 @@ class Forward:
             row, embedding = self._alone(texts[index], members[numbers[index]])
             alone.append(row)
             embeddings[at] = embedding
-            if row is None:
-                poisonous.add(members[numbers[index]].adapter.digest)
+            digest = members[numbers[index]].digest
+            if row is None and digest is not None:
+                poisonous.add(digest)
         return Answered(indices, alone, embeddings, tokens, frozenset(poisonous), len(indices))
 
     def _alone(self, text: Tokens, member: Member) -> tuple[FloatArray | None, FloatArray]:
@@ -101,9 +110,13 @@ class Forward:
         rows_of: dict[int, list[int]] = {}
         for row, number in enumerate(numbers):
             rows_of.setdefault(number, []).append(row)
-        groups = [(members[number].adapter, rows) for number, rows in rows_of.items()]
-        found: list[FloatArray] = [output.pooled[0]] * len(numbers)
-        spread = self._heads.probabilities(output.pooled, groups)
+        groups = [
+            (adapter, rows)
+            for number, rows in rows_of.items()
+            if (adapter := members[number].adapter) is not None
+        ]
+        found: list[FloatArray] = [_NO_LABELS] * len(numbers)
+        spread = self._heads.probabilities(output.pooled, groups) if groups else []
         for (_, rows), block in zip(groups, spread, strict=True):
             for row, answer in zip(rows, block, strict=True):
                 found[row] = answer

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from service.batching.answers import Answer, BatcherStatus
-from service.batching.queue import Job
+from service.batching.jobs import BACKBONE, Job
 from service.engine.adapter import Adapter, FloatArray
 from service.engine.tokens import Tokens
 from service.errors import DeadlinePassed, Stopping
@@ -36,6 +36,8 @@ class FakeBatcher:
         self.jobs: list[Job] = []
         self.dropped: list[Job] = []
         self.probed: list[Adapter] = []
+        self.embedded: list[tuple[str, float, int]] = []  # tenant, weight, texts
+        self.forgotten: list[str] = []
         self.error: Exception | None = None
         self.answer_digest: str | None = None  # to answer as another adapter
         self.starts = 0
@@ -69,18 +71,44 @@ class FakeBatcher:
             raise
         finally:
             self.waiting -= 1
-        labels = self.labels[job.digest]
+        loop = asyncio.get_running_loop()
+        for shadow in job.shadows:
+            loop.call_soon(shadow.observe, self._answered(shadow.digest, job.texts))
+        return self._answered(job.digest, job.texts, self.answer_digest)
+
+    def _answered(self, digest: str, texts: Sequence[Tokens], told: str | None = None) -> Answer:
+        labels = self.labels[digest]
         return Answer(
-            digest=self.answer_digest or job.digest,
+            digest=told or digest,
             labels=labels,
-            probabilities=probabilities_of(job.digest, job.texts, len(labels)),
-            embeddings=np.ones((len(job.texts), HIDDEN), dtype=np.float32),
+            probabilities=probabilities_of(digest, texts, len(labels)),
+            embeddings=np.ones((len(texts), HIDDEN), dtype=np.float32),
             queue_s=0.001,
             compute_s=0.002,
         )
 
-    async def probe(self, adapter: Adapter, texts: Sequence[Tokens]) -> None:
+    async def embed(
+        self,
+        texts: Sequence[Tokens],
+        *,
+        tenant: str = "",
+        weight: float = 1.0,
+        deadline_s: float | None = None,
+    ) -> FloatArray:
+        self.embedded.append((tenant, weight, len(texts)))
+        self.labels.setdefault(BACKBONE, ())
+        answer = await self.answer(Job(BACKBONE, texts, deadline_s, tenant=tenant, weight=weight))
+        return answer.embeddings
+
+    def forget(self, digest: str) -> None:
+        self.forgotten.append(digest)
+
+    async def probe(
+        self, adapter: Adapter, texts: Sequence[Tokens], *, tenant: str, weight: float
+    ) -> None:
         assert texts, "a probe needs texts"
+        assert tenant, "a probe is charged to its tenant"
+        assert weight > 0
         self.probed.append(adapter)
         await self.gate.wait()
         if self.error is not None:

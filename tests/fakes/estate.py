@@ -1,4 +1,4 @@
-"""Two hundred adapters whose answers identify them, and a book of who was live when.
+"""Two hundred adapters whose answers identify them, and a book of who might answer when.
 
 Every version has weights and label names of its own. What it must answer to a few fixed texts is
 asked beforehand of another graph and bank, where it is alone; versions that could be taken for one
@@ -9,7 +9,7 @@ import json
 import threading
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,7 +58,7 @@ class Version:
 
 @dataclass(slots=True)
 class Live:
-    """A time in which a version may have answered for a name; `until` moves while it lasts."""
+    """A time in which a version was live or canary; `until` moves while it lasts."""
 
     digest: str
     since: float
@@ -67,7 +67,7 @@ class Live:
 
 @dataclass(slots=True)
 class Book:
-    """Which version was live when; each change is entered before it begins and when it ended."""
+    """Which versions might answer when; each change is entered before it begins and at its end."""
 
     entries: dict[Name, list[Live]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -76,11 +76,11 @@ class Book:
         with self.lock:
             self.entries.setdefault(name, []).append(Live(digest, time.monotonic()))
 
-    def ended(self, name: Name, but: str | None) -> None:
-        """Note that by now nothing but `but` is live."""
+    def ended(self, name: Name, but: Collection[str]) -> None:
+        """Note that by now nothing but `but` answers."""
         with self.lock:
             for entry in self.entries.get(name, []):
-                if entry.digest != but:
+                if entry.digest not in but:
                     entry.until = min(entry.until, time.monotonic())
 
     def was_live(self, name: Name, digest: str, since: float, until: float) -> bool:
@@ -180,16 +180,50 @@ class Estate:
         return version
 
     def go_live(self, name: Name, package: Package) -> None:
-        """Publish a version and make it the live one."""
+        """Publish a version and make it the live one, with its predecessor as a shadow."""
         published, _ = self.registry.publish(*name, package, {}, ACTOR)
+        before = self.registry.rollout(*name).live
+        document: dict[str, object] = {"live": published.version}
+        if before is not None:
+            document["shadow"] = [before]
         self.book.begins(name, package.digest)
-        self.registry.set_rollout(*name, {"live": published.version}, None, ACTOR)
-        self.book.ended(name, but=package.digest)
+        self.registry.set_rollout(*name, document, None, ACTOR)
+        self.book.ended(name, but=[package.digest])
+
+    def go_canary(self, name: Name, package: Package) -> None:
+        """Publish a version that answers some of the requests, beside the one that is live."""
+        published, _ = self.registry.publish(*name, package, {}, ACTOR)
+        live = self.registry.rollout(*name).live
+        assert live is not None
+        others = {v.version: v.digest for v in self.registry.versions(*name)}
+        shadows = [n for n in others if n not in (live, published.version)][-2:]
+        document = {
+            "live": live,
+            "canary": {"version": published.version, "percent": 40},
+            "shadow": shadows,
+        }
+        self.book.begins(name, package.digest)
+        self.registry.set_rollout(*name, document, None, ACTOR)
+        self.book.ended(name, but=[package.digest, others[live]])
+
+    def judge_bare(self, texts: Sequence[int], embeddings: FloatArray) -> str | None:
+        """Return what is wrong with embeddings that the bare backbone should have given."""
+        for text, embedding in zip(texts, embeddings, strict=True):
+            if np.abs(embedding - self._bare.embeddings[text]).max() > TOLERANCE:
+                return f"the bare backbone was asked, {self._whose(text, embedding)} answered"
+        return None
 
     def judge(
         self, name: Name, texts: Sequence[int], answer: Answer, since: float, until: float
     ) -> str | None:
         """Return what is wrong with an answer to a request that ran from `since` to `until`."""
+        wrong = self.judge_rows(name, texts, answer)
+        if wrong is None and not self.book.was_live(name, answer.digest, since, until):
+            return f"{name} was answered by {answer.digest}, which was not live"
+        return wrong
+
+    def judge_rows(self, name: Name, texts: Sequence[int], answer: Answer) -> str | None:
+        """Return where an answer is not that of the version that it says, whenever that was."""
         version = self.versions.get(answer.digest)
         if version is None:
             return f"{name} was answered by {answer.digest}, which nobody uploaded"
@@ -202,8 +236,6 @@ class Estate:
             away = float(np.abs(probabilities - version.probabilities[text]).max())
             if away > TOLERANCE:
                 return f"{name} says {answer.digest}, another's head answered: {away:.1e} away"
-        if not self.book.was_live(name, answer.digest, since, until):
-            return f"{name} was answered by {answer.digest}, which was not live"
         return None
 
     def _whose(self, text: int, embedding: FloatArray) -> str:

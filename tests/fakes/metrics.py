@@ -1,6 +1,8 @@
 """What a batcher reports, counted."""
 
 import threading
+from collections import Counter
+from typing import Literal
 
 
 class FakeBatchMetrics:
@@ -12,6 +14,7 @@ class FakeBatchMetrics:
         self.loads = 0
         self.evictions = 0
         self.quarantines = 0
+        self.shadows: Counter[str] = Counter()  # texts by outcome
 
     def batch_ran(
         self, *, texts: int, tokens: int, capacity: int, adapters: int, seconds: float
@@ -29,3 +32,7 @@ class FakeBatchMetrics:
 
     def quarantined(self) -> None:
         self.quarantines += 1
+
+    def shadowed(self, texts: int, outcome: Literal["answered", "dropped", "failed"]) -> None:
+        with self._lock:
+            self.shadows[outcome] += texts

@@ -11,7 +11,7 @@ import pytest
 
 from service.batching.answers import Answer
 from service.batching.batcher import Batcher
-from service.batching.queue import Job
+from service.batching.queue import Job, Shadow
 from service.engine.adapter import Adapter
 from service.engine.forward import Forward
 from service.engine.heads import softmax
@@ -36,7 +36,14 @@ SOON_S = 10.0  # how long a test waits for what must happen
 class Rig:
     """A batcher, and everything around it that a test may look at or bend."""
 
-    def __init__(self, slots: int = 4, *, texts_max: int = 1000, tokens_max: int = 100_000) -> None:
+    def __init__(
+        self,
+        slots: int = 4,
+        *,
+        texts_max: int = 1000,
+        tokens_max: int = 100_000,
+        tenant_ratio: float = 1.0,
+    ) -> None:
         bundle = whole_bundle()
         self.runtime = FakeRuntime(bundle, slots)
         self.metrics = FakeBatchMetrics()
@@ -51,6 +58,7 @@ class Rig:
             queue_texts_max=texts_max,
             queue_tokens_max=tokens_max,
             host_cache_bytes_max=1 << 20,
+            tenant_queue_ratio=tenant_ratio,
             reason="there is no other",
             on_quarantine=self.quarantined.append,
         )
@@ -68,11 +76,26 @@ class Rig:
             raise AdapterUnreadable(f"{digest} is not on the shelf")
         return self.store[digest]
 
-    async def ask(self, name: str, *texts: Tokens, deadline_s: float | None = None) -> Answer:
+    async def ask(
+        self,
+        name: str,
+        *texts: Tokens,
+        deadline_s: float | None = None,
+        tenant: str = "",
+        weight: float = 1.0,
+        shadows: Sequence[Shadow] = (),
+    ) -> Answer:
         asked = texts or (text_of(3, 1, 4),)
-        answer = await asyncio.wait_for(
-            self.batcher.answer(Job(digest_of(name), asked, deadline_s)), SOON_S
+        job = Job(
+            digest_of(name),
+            asked,
+            deadline_s,
+            tenant=tenant,
+            weight=weight,
+            shadows=tuple(shadows),
         )
+        answer = await asyncio.wait_for(self.batcher.answer(job), SOON_S)
+        assert answer.digest == digest_of(name)
         self.check(answer, asked)
         return answer
 
@@ -117,7 +140,8 @@ def serve(rig: Rig, work: Callable[[Rig], Awaitable[T]]) -> T:
             result = await work(rig)
         status = rig.batcher.status()
         assert (status.queue_texts, status.queue_tokens, status.running_texts) == (0, 0, 0)
-        assert not rig.batcher._waiters
+        assert not len(rig.batcher._callers)
+        assert not rig.batcher._callers._observers
         assert not rig.batcher._thread.is_alive()
         return result
 

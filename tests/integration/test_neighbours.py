@@ -108,7 +108,9 @@ class Estate:
             if numbers[index] in excused:
                 continue
             found = answered.probabilities[at]
-            row, embedding = self.alone(members[numbers[index]].adapter, texts[index])
+            adapter = members[numbers[index]].adapter
+            assert adapter is not None
+            row, embedding = self.alone(adapter, texts[index])
             assert found is not None
             assert np.abs(found - row).max() <= self.tolerance
             scale = np.abs(embedding).max()

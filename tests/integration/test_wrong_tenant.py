@@ -2,8 +2,9 @@
 
 Real graph, batcher and registry. Threads with event loops of their own ask; others publish, swap,
 probe and delete; host memory holds a fraction of the adapters, so that they are evicted and
-loaded again all the time. Each answer must be that of a version that was live at some moment of
-its request, by its digest, its labels, its head and its LoRA weights.
+loaded again all the time. Each answer must be that of a version that was live or canary at some
+moment of its request, by its digest, its labels, its head and its LoRA weights. Shadows ride along
+and must be themselves; the bare backbone is asked in between and must be bare.
 """
 
 import asyncio
@@ -14,11 +15,13 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 
 from service.batching import residency
+from service.batching.answers import Answer
 from service.batching.batcher import Batcher
-from service.batching.queue import Job
+from service.batching.jobs import Job, Shadow
 from service.batching.slots import Slot, Slots
 from service.engine.adapter import Adapter
 from service.engine.bundle import Bundle
@@ -26,7 +29,7 @@ from service.engine.forward import Forward
 from service.engine.runtime import OnnxRuntime
 from service.errors import NoLiveVersion, UnknownAdapter
 from service.registry.registry import Registry
-from tests.fakes.estate import ACTOR, Estate, Name
+from tests.fakes.estate import ACTOR, Estate, Name, Version
 from tests.fakes.metrics import FakeBatchMetrics
 
 SLOTS = 16
@@ -40,6 +43,9 @@ class Outcome:
     """What came of a run."""
 
     answers: int = 0
+    canaries: int = 0  # of these
+    shadows: int = 0  # shown
+    bare: int = 0
     wrong: list[str] = field(default_factory=list)
     broken: list[BaseException] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
@@ -113,22 +119,56 @@ class Run:
             texts = [
                 chance.randrange(len(self.estate.tokens)) for _ in range(chance.choice((1, 1, 3)))
             ]
+            if chance.random() < 0.05:
+                await self._ask_bare(texts, name)
+                continue
             since = time.monotonic()
+            key = None if chance.random() < 0.5 else str(chance.randrange(100))
             try:
-                route = self.estate.registry.route(*name, None)
+                route = self.estate.registry.route(*name, None, key)
             except (UnknownAdapter, NoLiveVersion):
                 self._count("deleted")
                 await asyncio.sleep(0)
                 continue
             tokens = [self.estate.tokens[i] for i in texts]
-            answer = await self.batcher.answer(Job(route.digest, tokens))
+            shadows = tuple(self._shadow(name, texts, one.digest) for one in route.shadows)
+            job = Job(
+                route.digest,
+                tokens,
+                tenant=route.tenant,
+                weight=route.settings.weight,
+                shadows=shadows,
+            )
+            answer = await self.batcher.answer(job)
             wrong = self.estate.judge(name, texts, answer, since, time.monotonic())
             if wrong is None and answer.digest != route.digest:
                 wrong = f"{name} was asked of {route.digest}, answered by {answer.digest}"
             with self.outcome.lock:
                 self.outcome.answers += 1
+                self.outcome.canaries += route.role == "canary"
                 if wrong is not None:
                     self.outcome.wrong.append(wrong)
+
+    def _shadow(self, name: Name, texts: list[int], digest: str) -> Shadow:
+        def observe(answer: Answer) -> None:
+            wrong = self.estate.judge_rows(name, texts, answer)
+            if wrong is None and answer.digest != digest:
+                wrong = f"{name}'s shadow is {digest}, and {answer.digest} was shown"
+            with self.outcome.lock:
+                self.outcome.shadows += 1
+                if wrong is not None:
+                    self.outcome.wrong.append(f"a shadow: {wrong}")
+
+        return Shadow(digest, observe)
+
+    async def _ask_bare(self, texts: list[int], name: Name) -> None:
+        tokens = [self.estate.tokens[i] for i in texts]
+        found = await self.batcher.embed(tokens, tenant=name[0], weight=0.5)
+        wrong = self.estate.judge_bare(texts, found)
+        with self.outcome.lock:
+            self.outcome.bare += 1
+            if wrong is not None:
+                self.outcome.wrong.append(wrong)
 
     def _count(self, what: str) -> None:
         with self.outcome.lock:
@@ -148,13 +188,17 @@ class Run:
         if draw < 0.75:
             package = estate.package(name)
             await self.batcher.probe(package.adapter, estate.tokens[:2])
-            estate.go_live(name, package)
-            self._count("published")
+            if draw < 0.35:
+                estate.go_canary(name, package)
+                self._count("canaries")
+            else:
+                estate.go_live(name, package)
+                self._count("published")
         elif draw < 0.9:
             self._delete_old(name)
         else:
             registry.set_rollout(*name, {"live": None}, None, ACTOR)
-            estate.book.ended(name, but=None)
+            estate.book.ended(name, but=[])
             registry.delete_adapter(*name, ACTOR)
             self._count("deleted adapters")
             await asyncio.sleep(0.01)
@@ -162,9 +206,10 @@ class Run:
 
     def _delete_old(self, name: Name) -> None:
         registry = self.estate.registry
-        live = registry.rollout(*name).live
+        rollout = registry.rollout(*name)
+        used = {rollout.live, *rollout.shadows, rollout.canary and rollout.canary.version}
         for version in registry.versions(*name):
-            if version.version != live:
+            if version.version not in used:
                 registry.delete_version(*name, version.version, ACTOR)
                 self.batcher.forget(version.digest)
                 self._count("deleted versions")
@@ -193,8 +238,12 @@ def check(estate: Estate, answers: int) -> None:
     assert run.metrics.evictions > answers / 20, "the slots were hardly ever given away"
     assert run.metrics.loads > len(estate.names), "nothing was loaded twice"
     assert max(adapters for *_, adapters in run.metrics.passes) == SLOTS
-    for what in ("published", "deleted versions", "deleted adapters"):
+    for what in ("published", "canaries", "deleted versions", "deleted adapters"):
         assert outcome.done[what], what
+    assert outcome.canaries > answers / 100, "canaries hardly ever answered"
+    assert outcome.shadows > answers / 10, "shadows were hardly ever shown"
+    assert outcome.bare > answers / 100, "the bare backbone was hardly ever asked"
+    assert run.metrics.shadows["failed"] == 0
 
 
 def test_thousands_of_answers_are_all_of_their_own_tenants(estate: Estate) -> None:
@@ -279,3 +328,28 @@ def test_a_version_that_was_not_live_is_noticed(estate: Estate) -> None:
     assert estate.book.was_live(name, digest, since, later)
     assert not estate.book.was_live(name, digest, later, time.monotonic())
     assert not estate.book.was_live(estate.names[1], digest, since, later)
+
+
+def test_a_shadow_that_is_another_is_noticed(estate: Estate) -> None:
+    run = Run(estate, 0)
+    name = estate.names[0]
+    (one, first), (other, second) = list(estate.versions.items())[:2]
+
+    def answer(digest: str, made_by: Version) -> Answer:
+        rows = (np.stack(made_by.probabilities[:1]), np.stack(made_by.embeddings[:1]))
+        return Answer(digest, estate.versions[digest].labels, *rows, 0.0, 0.0)
+
+    shadow = run._shadow(name, [0], one)
+    shadow.observe(answer(one, first))
+    assert run.outcome.wrong == []
+    shadow.observe(answer(other, second))
+    assert "was shown" in run.outcome.wrong[-1]
+    shadow.observe(answer(one, second))
+    assert f"says {one}, {other} answered" in run.outcome.wrong[-1]
+
+
+def test_embeddings_that_are_not_bare_are_noticed(estate: Estate) -> None:
+    version = next(iter(estate.versions.values()))
+    wrong = estate.judge_bare([2], np.stack(version.embeddings[2:3]))
+    assert wrong is not None
+    assert "the bare backbone was asked" in wrong

@@ -63,7 +63,7 @@ def test_a_deadline_also_ends_the_wait_for_a_load() -> None:
 
 @pytest.mark.parametrize("waits_for", ["a pass", "a load"])
 def test_a_cancelled_caller_frees_its_places_at_once(waits_for: str) -> None:
-    rig = Rig(texts_max=3)
+    rig = Rig(texts_max=3, tenant_ratio=100.0)
     rig.put("a", "cold")
     rig.slow[digest_of("cold")] = threading.Event()
 
@@ -113,7 +113,7 @@ def test_a_caller_that_leaves_while_its_pass_runs_hurts_nobody() -> None:
 
 
 def test_beyond_its_bound_the_queue_refuses_and_says_what_waits() -> None:
-    rig = Rig(texts_max=4)
+    rig = Rig(texts_max=4, tenant_ratio=100.0)
     rig.put("a")
 
     async def work(r: Rig) -> None:
@@ -130,7 +130,7 @@ def test_beyond_its_bound_the_queue_refuses_and_says_what_waits() -> None:
 
 
 def test_texts_that_wait_for_a_load_count_against_the_bound() -> None:
-    rig = Rig(texts_max=4)
+    rig = Rig(texts_max=4, tenant_ratio=100.0)
     rig.put("a", "cold")
     rig.slow[digest_of("cold")] = threading.Event()
 

@@ -6,7 +6,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from service.batching.queue import Entry, Job, Queue, Ticket
+from service.batching.jobs import Entry, Job, Ticket
+from service.batching.queue import Queue
 from service.errors import QueueFull
 from tests.fakes.runtime import text_of
 
@@ -16,7 +17,7 @@ def ticket_of(name: str, *lengths: int) -> Ticket:
 
 
 def queue_with(*tickets: Ticket, texts_max: int = 100, tokens_max: int = 1000) -> Queue:
-    queue = Queue(texts_max, tokens_max)
+    queue = Queue(texts_max, tokens_max, tenant_ratio=100.0)
     for ticket in tickets:
         queue.add(ticket)
     return queue
@@ -124,52 +125,86 @@ def test_dropping_twice_changes_nothing() -> None:
     assert queue.texts == 1
 
 
+Text = tuple[Ticket, int]
+
+
+def texts_of(entries: Sequence[Entry]) -> list[Text]:
+    return [(entry.ticket, entry.position) for entry in entries]
+
+
 class QueueMachine(RuleBasedStateMachine):
-    """Random calls; at the end of each the books agree with what is where."""
+    """Random calls; at the end of each the books agree with what is where.
+
+    Texts of one tenant, and no shadows, leave in the order in which they came; with more tenants
+    that holds for each of them.
+    """
+
+    tenants: tuple[str, ...] = ("",)
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue = Queue(texts_max=12, tokens_max=40)
+        self.queue = Queue(texts_max=12, tokens_max=40, tenant_ratio=100.0)
         self.tickets: list[Ticket] = []
-        self.waiting: list[Entry] = []
-        self.aside: list[Entry] = []
+        self.waiting: list[Text] = []
+        self.aside: list[Text] = []
         self.taken: list[Entry] = []
+        self.orders: dict[Text, int] = {}
 
     @rule(
         digest=st.sampled_from("abc"),
         lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4),
         alone=st.sampled_from([False, False, False, True]),
+        data=st.data(),
     )
-    def add(self, digest: str, lengths: list[int], alone: bool) -> None:
+    def add(self, digest: str, lengths: list[int], alone: bool, data: st.DataObject) -> None:
         texts = [text_of(*range(length)) for length in lengths]
-        ticket = Ticket(Job(digest, texts, alone=alone), queued_at=0.0)
+        tenant = data.draw(st.sampled_from(self.tenants))
+        weight = data.draw(st.sampled_from([0.5, 1.0, 3.0]))
+        job = Job(digest, texts, alone=alone, tenant=tenant, weight=weight)
+        ticket = Ticket(job, queued_at=0.0)
         held = self.waiting + self.aside
         fits = len(held) + len(lengths) <= 12
-        fits = fits and sum(len(e.tokens) for e in held) + sum(lengths) <= 40
-        if not fits:
+        fits = fits and sum(map(cost_of, held)) + sum(lengths) <= 40
+        if not fits and held:
             with pytest.raises(QueueFull):
                 self.queue.add(ticket)
             return
-        first = self.queue._arrived
         self.queue.add(ticket)
         self.tickets.append(ticket)
-        self.waiting += [Entry(ticket, i, first + i) for i in range(len(lengths))]
+        for position in range(len(lengths)):
+            self.orders[ticket, position] = len(self.orders)
+            self.waiting.append((ticket, position))
 
     @rule(texts=st.integers(1, 6), tokens=st.integers(1, 20))
     def take(self, texts: int, tokens: int) -> None:
-        expected: list[Entry] = []
-        for entry in sorted(self.waiting, key=lambda e: e.order):
-            if len(expected) == texts or sum(len(e.tokens) for e in expected) >= tokens:
-                break
-            mixed = bool(expected) and entry.ticket is not expected[0].ticket
-            if mixed and (entry.ticket.job.alone or expected[0].ticket.job.alone):
-                break
-            expected.append(entry)
-        taken = self.queue.take(texts, tokens)
-        assert [e.order for e in taken] == [e.order for e in expected]
-        gone = {e.order for e in taken}
-        self.waiting = [e for e in self.waiting if e.order not in gone]
-        self.taken += taken
+        taken = texts_of(entries := self.queue.take(texts, tokens))
+        assert len(taken) <= texts
+        assert sum(map(cost_of, taken[:-1])) < tokens
+        assert len({ticket for ticket, _ in taken}) <= 1 or not any(
+            ticket.job.alone for ticket, _ in taken
+        )
+        assert taken or not self.waiting
+        for tenant in self.tenants:
+            mine = sorted(
+                (text for text in self.waiting if text[0].job.tenant == tenant),
+                key=self.orders.__getitem__,
+            )
+            got = [text for text in taken if text[0].job.tenant == tenant]
+            assert got == mine[: len(got)]
+        self.check_full(taken, texts, tokens)
+        self.waiting = [text for text in self.waiting if text not in taken]
+        self.taken += entries
+
+    def check_full(self, taken: Sequence[Text], texts: int, tokens: int) -> None:
+        """With one tenant it is known what should have been next."""
+        left = sorted(
+            (text for text in self.waiting if text not in taken), key=self.orders.__getitem__
+        )
+        if not left or len(taken) == texts or sum(map(cost_of, taken)) >= tokens:
+            return
+        alone = left[0][0].job.alone or taken[0][0].job.alone or len(self.tenants) > 1
+        assert alone, "a text was left though there was room"
+        assert left[0][0] is not taken[0][0] or len(self.tenants) > 1
 
     @precondition(lambda self: self.taken)
     @rule(data=st.data())
@@ -177,7 +212,7 @@ class QueueMachine(RuleBasedStateMachine):
         chosen = data.draw(st.lists(st.sampled_from(range(len(self.taken))), unique=True))
         entries = [self.taken[i] for i in chosen]
         self.taken = [e for i, e in enumerate(self.taken) if i not in chosen]
-        live = [e for e in entries if not e.ticket.dropped]
+        live = texts_of([e for e in entries if not e.ticket.dropped])
         if data.draw(st.booleans()):
             self.queue.put_back(entries)
             self.waiting += live
@@ -188,32 +223,54 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(digest=st.sampled_from("abc"))
     def bring_in(self, digest: str) -> None:
         entries = self.queue.take_aside(digest)
-        mine = [e for e in self.aside if e.digest == digest]
-        assert sorted(e.order for e in entries) == sorted(e.order for e in mine)
+        mine = [text for text in self.aside if text[0].job.digest == digest]
+        assert set(texts_of(entries)) == set(mine)
+        assert len(entries) == len(mine)
         self.queue.put_back(entries)
-        self.aside = [e for e in self.aside if e.digest != digest]
-        self.waiting += entries
+        self.aside = [text for text in self.aside if text not in mine]
+        self.waiting += mine
+
+    @precondition(lambda self: self.taken)
+    @rule()
+    def run(self) -> None:
+        """Let everything that was taken and not put back have run."""
+        self.taken.clear()
 
     @precondition(lambda self: self.tickets)
     @rule(data=st.data())
     def drop(self, data: st.DataObject) -> None:
         ticket = data.draw(st.sampled_from(self.tickets))
         self.queue.drop(ticket)
-        self.waiting = [e for e in self.waiting if e.ticket is not ticket]
-        self.aside = [e for e in self.aside if e.ticket is not ticket]
+        self.waiting = [text for text in self.waiting if text[0] is not ticket]
+        self.aside = [text for text in self.aside if text[0] is not ticket]
 
     @invariant()
     def the_books_are_right(self) -> None:
         held = self.waiting + self.aside
         assert self.queue.texts == len(held)
-        assert self.queue.tokens == sum(len(e.tokens) for e in held)
+        assert self.queue.tokens == sum(map(cost_of, held))
         assert self.queue.has_next == bool(self.waiting)
         for ticket in self.tickets:
             if not ticket.dropped:
-                assert ticket.waiting == sum(e.ticket is ticket for e in held)
+                assert ticket.waiting == sum(text[0] is ticket for text in held)
+        for name, flow in self.queue._order.flows.items():
+            mine = [text for text in held if text[0].job.tenant == name]
+            assert (flow.texts, flow.tokens) == (len(mine), sum(map(cost_of, mine)))
+
+
+def cost_of(text: Text) -> int:
+    ticket, position = text
+    return len(ticket.job.texts[position])
+
+
+class SharedQueueMachine(QueueMachine):
+    """The same with several tenants."""
+
+    tenants = ("", "one", "two")
 
 
 TestQueueMachine = QueueMachine.TestCase
+TestSharedQueueMachine = SharedQueueMachine.TestCase
 
 
 def test_an_empty_queue_takes_a_job_of_any_size() -> None:

@@ -53,9 +53,9 @@ def test_a_slot_pinned_twice_is_let_go_by_the_second_unpin() -> None:
     slots.pin(slot)
     slots.pin(slot)
     slots.unpin(slot)
-    assert slots.is_pinned("a")
+    assert not slots.can_allocate()
     slots.unpin(slot)
-    assert not slots.is_pinned("a")
+    assert slots.can_allocate()
 
 
 def test_a_slot_that_was_given_away_cannot_be_pinned_by_its_old_name() -> None:
@@ -171,3 +171,10 @@ class SlotsMachine(RuleBasedStateMachine):
 
 
 TestSlotsMachine = SlotsMachine.TestCase
+
+
+def test_recent_tells_who_has_a_slot_last_used_first() -> None:
+    slots = Slots(3)
+    filled(slots, "abc")
+    slots.find("a")
+    assert slots.recent() == ["a", "c", "b"]

@@ -1,0 +1,95 @@
+"""Jobs: what callers ask, and what the queue holds of it until it is answered."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from service.batching.answers import Answer
+from service.engine.adapter import Adapter, FloatArray
+from service.engine.tokens import Tokens
+
+if TYPE_CHECKING:
+    from service.batching.fairness import Flow
+
+BACKBONE = "backbone"  # the digest that stands for the bare backbone, which no adapter can have
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """Another adapter that answers a job's texts, for whoever observes and for nobody else."""
+
+    digest: str
+    observe: Callable[[Answer], object]  # on the caller's event loop, after the caller's answer
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a caller asks: texts for one adapter, by its digest."""
+
+    digest: str
+    texts: Sequence[Tokens]
+    deadline_s: float | None = None  # on the monotonic clock
+    alone: bool = False  # shares its passes with no other job
+    brings: Adapter | None = None  # the adapter itself, where it is not in the store yet
+    tenant: str = ""  # whose share of the passes it takes
+    weight: float = 1.0  # of that share
+    shadows: tuple[Shadow, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """A job in the queue, and the answers that it has so far."""
+
+    job: Job
+    queued_at: float  # monotonic
+    shadow_of: "Ticket | None" = None
+    started_at: float | None = None
+    compute_s: float = 0.0
+    dropped: bool = False
+    labels: tuple[str, ...] = ()
+    digests: set[str] = field(default_factory=set)  # read from the slots that computed the rows
+    probabilities: list[FloatArray | None] = field(default_factory=list)
+    embeddings: list[FloatArray] = field(default_factory=list)
+    waiting: int = 0  # texts that no pass has taken yet
+    missing: int = 0  # texts without an answer
+
+    def __post_init__(self) -> None:
+        count = len(self.job.texts)
+        self.probabilities = [None] * count
+        self.embeddings = [np.empty(0, dtype=np.float32)] * count
+        self.missing = count
+
+    def answer(self) -> Answer:
+        """Return the answer of a job that has all of its rows."""
+        assert len(self.digests) == 1, "one job is answered by one adapter"
+        assert self.started_at is not None
+        rows = [row for row in self.probabilities if row is not None]
+        single = len(rows) == 1
+        return Answer(
+            digest=next(iter(self.digests)),
+            labels=self.labels,
+            probabilities=rows[0][np.newaxis] if single else np.stack(rows),
+            embeddings=self.embeddings[0][np.newaxis] if single else np.stack(self.embeddings),
+            queue_s=self.started_at - self.queued_at,
+            compute_s=self.compute_s,
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One text of a ticket."""
+
+    ticket: Ticket
+    position: int
+    order: int  # of arrival
+    tokens: Tokens
+    digest: str  # of the adapter that must answer it
+    flow: "Flow"
+    cost: int  # tokens
+    charge: int  # the cost over the tenant's weight, in virtual time
+    unit: int  # the order of the text that it stands right behind, or its own
+    alone: bool = False
+    start: int | None = None  # its place in virtual time, once it has been looked at
+    epoch: int = -1  # of its tenant's places, when it got this one
