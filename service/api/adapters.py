@@ -1,6 +1,7 @@
 """Adapters and their versions: listed, shown, deleted. How they come in, `uploads` knows."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -8,8 +9,10 @@ from fastapi import FastAPI, Request, Response
 
 from service.api.answers import json_response, version_number
 from service.api.call import call_of
+from service.api.changes import Changes
 from service.api.names import AdapterName, TenantName, VersionText
 from service.api.openapi import example_of, refusals
+from service.api.report_example import REPORT_EXAMPLE
 from service.api.schemas import (
     EXAMPLE_BACKBONE,
     EXAMPLE_DIGEST,
@@ -18,9 +21,18 @@ from service.api.schemas import (
     VersionDocument,
     VersionList,
 )
-from service.errors import Conflict, UnknownAdapter, UnknownTenant, UnknownVersion
+from service.errors import (
+    AdapterUnreadable,
+    Conflict,
+    UnknownAdapter,
+    UnknownTenant,
+    UnknownVersion,
+)
+from service.gate.card import card_of
+from service.gate.report import Report
 from service.registry.records import AdapterSummary, Version
 from service.registry.registry import Registry
+from service.uploads.archive import CARD_FILE
 
 TAG = "Adapters"
 ADAPTERS_PATH = "/v1/tenants/{tenant}/adapters"
@@ -29,11 +41,28 @@ VERSIONS_PATH = ADAPTER_PATH + "/versions"
 VERSION_PATH = VERSIONS_PATH + "/{version}"
 
 
+class Markdown(Response):
+    """Markdown, which no browser is to take for anything else."""
+
+    media_type = "text/markdown"
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        """Add what keeps a browser from guessing another type, and from running any of it."""
+        super().init_headers(
+            {
+                **(headers or {}),
+                "x-content-type-options": "nosniff",
+                "content-security-policy": "sandbox",
+            }
+        )
+
+
 class Adapters:
     """The routes of adapters and versions, apart from the upload."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, changes: Changes) -> None:
         self._registry = registry
+        self._changes = changes
 
     def mount(self, app: FastAPI) -> None:
         """Add the routes to an application."""
@@ -72,10 +101,9 @@ class Adapters:
                 self.report,
                 "Show a version's report",
                 {
-                    200: {
-                        "description": "What the upload was found to be",
-                        "content": {"application/json": {"example": VERSION_EXAMPLE["report"]}},
-                    },
+                    200: example_of(
+                        Report, VERSION_EXAMPLE["report"], "What the upload was found to be"
+                    ),
                     **refusals(*unknown, UnknownVersion),
                 },
             ),
@@ -84,6 +112,7 @@ class Adapters:
             app.add_api_route(
                 path, endpoint, methods=["GET"], tags=[TAG], summary=summary, responses=responses
             )
+        self._mount_card(app)
         app.add_api_route(
             ADAPTER_PATH,
             self.delete_adapter,
@@ -101,6 +130,23 @@ class Adapters:
             summary="Delete a version",
             status_code=204,
             responses=refusals(*unknown, UnknownVersion, Conflict),
+        )
+
+    def _mount_card(self, app: FastAPI) -> None:
+        app.add_api_route(
+            VERSION_PATH + "/card",
+            self.card,
+            methods=["GET"],
+            tags=[TAG],
+            summary="Show a version's model card",
+            response_class=Markdown,
+            responses={
+                200: {
+                    "description": "The card",
+                    "content": {"text/markdown": {"example": _CARD}},
+                },
+                **refusals(UnknownTenant, UnknownAdapter, UnknownVersion, AdapterUnreadable),
+            },
         )
 
     async def index(self, tenant: TenantName) -> Response:
@@ -137,6 +183,24 @@ class Adapters:
         found = await self._version(tenant, adapter, version)
         return json_response(dict(found.report))
 
+    async def card(
+        self, tenant: TenantName, adapter: AdapterName, version: VersionText
+    ) -> Response:
+        """Show a version's model card: Markdown, made from its metadata and its report.
+
+        The card that the upload brought stands below, as it came, in a fence.
+        """
+        found = await self._version(tenant, adapter, version)
+        card = await asyncio.to_thread(self._card, found)
+        return Markdown(card)
+
+    def _card(self, version: Version) -> str:
+        own: str | None = version.metadata.get("card")
+        if own is None:
+            data = self._registry.extra_file(version, CARD_FILE)
+            own = None if data is None else data.decode("utf-8", "replace")
+        return card_of(version, own)
+
     async def _version(self, tenant: str, adapter: str, version: str) -> Version:
         return await asyncio.to_thread(
             self._registry.version, tenant, adapter, version_number(version)
@@ -152,7 +216,7 @@ class Adapters:
         """
         actor = call_of(request.scope).actor
         number = version_number(version)
-        await asyncio.to_thread(self._registry.delete_version, tenant, adapter, number, actor)
+        await self._changes.make(self._registry.delete_version, tenant, adapter, number, actor)
         return Response(status_code=204)
 
     async def delete_adapter(
@@ -160,7 +224,7 @@ class Adapters:
     ) -> Response:
         """Delete an adapter with all its versions; 409 while one is in the rollout."""
         actor = call_of(request.scope).actor
-        await asyncio.to_thread(self._registry.delete_adapter, tenant, adapter, actor)
+        await self._changes.make(self._registry.delete_adapter, tenant, adapter, actor)
         return Response(status_code=204)
 
 
@@ -192,6 +256,8 @@ _LINE = {
     "versions": 3,
     "latest": 3,
     "live": 3,
+    "canary": {"version": 4, "percent": 10.0},
+    "shadows": [5],
     "created_at": "2025-03-31T09:30:00.000Z",
 }
 VERSION_EXAMPLE: dict[str, Any] = {
@@ -208,14 +274,15 @@ VERSION_EXAMPLE: dict[str, Any] = {
         "license": "CC-BY-4.0",
         "owner": "support-ml@acme.example",
     },
-    "report": {
-        "rank": 8,
-        "adapter_bytes": 299_544,
-        "verified_backbone": True,
-        "holdout_rows": 0,
-        "ignored": ["README.md"],
-        "probe": {"texts": 4, "passed": True},
-    },
+    "report": REPORT_EXAMPLE,
     "bytes": 299_544,
     "created_at": "2025-03-31T09:31:07.512Z",
 }
+_CARD = """# acme.support, version 3
+
+validated: accuracy 0.946 on 500 rows of the hold-out
+
+| figure | value |
+| --- | --- |
+| accuracy | 0.946 (0.9226 to 0.9626) |
+"""

@@ -3,7 +3,6 @@
 import asyncio
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 
@@ -13,21 +12,26 @@ from service.api.bodies import Bodies
 from service.api.call import ClientLeft, call_of
 from service.api.names import AdapterName, TenantName
 from service.api.openapi import REFERENCE, example_of, refusals
+from service.api.places import Places
 from service.api.ports import Batcher, Tokeniser
 from service.api.problems import problem_of
 from service.api.schemas import VersionDocument
 from service.api.upload_form import UploadForm
 from service.engine.bundle import Bundle
 from service.engine.errors import InvalidAdapter, TenantryError
-from service.errors import QueueFull, StoreFull, UnknownTenant
+from service.errors import StoreFull, TenantLimited, UnknownTenant
+from service.gate.intake import Intake, OnReference
+from service.gate.measure import PATIENCE_S, Measurer
+from service.gate.upload_gate import UploadGate, thresholds_of
 from service.metrics import Metrics, UploadOutcome
 from service.registry.database import refusing_full
-from service.registry.records import Version, check_name
+from service.registry.records import check_name
 from service.registry.registry import Registry
 from service.settings import Settings
 from service.uploads.limits import UploadLimits
 from service.uploads.metadata import Metadata
 from service.uploads.package import Package, open_package
+from service.uploads.terms import Terms
 
 # What a probe runs: an empty text, a word, a sentence, other scripts, and one that is cut.
 PROBE_TEXTS = (
@@ -51,7 +55,14 @@ class Uploads:
         bodies: Bodies,
         metrics: Metrics,
         settings: Settings,
+        *,
+        on_reference: OnReference | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
+        """`on_reference` keeps what a new version answered to its hold-out, for the sidecar.
+
+        `patience_s` is how long a hold-out may wait for room in the queue, all in all.
+        """
         self._registry = registry
         self._batcher = batcher
         self._probe = tokeniser.encode(PROBE_TEXTS)
@@ -63,8 +74,21 @@ class Uploads:
             archive_bytes_max=settings.max_upload_bytes,
             unpacked_bytes_max=settings.max_unpacked_bytes,
         )
+        self._terms = Terms(
+            licenses=settings.gate_licenses,
+            holdout_required=settings.gate_holdout_required,
+            signing_keys=settings.gate_signing_keys,
+            scratch=settings.state / "store" / "tmp",  # what a crash leaves there is swept away
+        )
+        gate = UploadGate(
+            registry,
+            Measurer(batcher, tokeniser, patience_s),
+            thresholds_of(settings),
+            settings.gate_holdout_rows_max,
+        )
+        self._intake = Intake(registry, gate, bundle.digest, on_reference)
         self._folder = settings.state
-        self._free = settings.uploads_max
+        self._places = Places(settings.uploads_max)
 
     def mount(self, app: FastAPI) -> None:
         """Add the route to an application."""
@@ -78,7 +102,7 @@ class Uploads:
             responses={
                 200: example_of(VersionDocument, VERSION_EXAMPLE, "The same content was there"),
                 201: example_of(VersionDocument, VERSION_EXAMPLE, "A new version"),
-                **refusals(InvalidAdapter, UnknownTenant, StoreFull, body=True),
+                **refusals(InvalidAdapter, UnknownTenant, TenantLimited, StoreFull, body=True),
             },
         )
 
@@ -89,17 +113,25 @@ class Uploads:
         `labels` in the order of the classes. Everything that is wrong is answered at once, as
         `problems`. A version that is answered with 201 or 200 survives a crash; it answers
         nobody before a rollout names it.
+
+        With a `holdout.jsonl` the version is measured before it gets its number, which takes as
+        long as its rows need beside everybody's requests. One that is worse than the server allows
+        is numbered too, and `rejected`: a rollout names it only by `force`.
         """
-        if self._free == 0:
-            raise QueueFull("the server takes no more uploads at once; try again")
-        self._free -= 1
+        with self._places.taken(tenant, "uploads"):
+            return await self._publish(tenant, adapter, request)
+
+    async def _publish(self, tenant: str, adapter: str, request: Request) -> Response:
         outcome: UploadOutcome = "failed"
         try:
             check_name(adapter, "an adapter")
-            await asyncio.to_thread(self._registry.tenant, tenant)
+            weight = (await asyncio.to_thread(self._registry.tenant, tenant)).settings.weight
             package = await self._receive(request)
-            await self._batcher.probe(package.adapter, self._probe)
-            version, created = await self._publish(request, tenant, adapter, package)
+            await self._batcher.probe(package.adapter, self._probe, tenant=tenant, weight=weight)
+            actor = call_of(request.scope).actor
+            version, created = await self._intake.take(
+                tenant, adapter, package, len(self._probe), actor
+            )
             outcome = "created" if created else "known"
         except InvalidAdapter as error:
             outcome = "refused"
@@ -113,7 +145,6 @@ class Uploads:
                 outcome = "refused"
             raise
         finally:
-            self._free += 1
             self._metrics.uploaded(outcome)
         location = f"/v1/tenants/{tenant}/adapters/{adapter}/versions/{version.version}"
         return json_response(
@@ -138,26 +169,8 @@ class Uploads:
                 self._bundle.manifest,
                 self._bundle.digest,
                 self._limits,
+                self._terms,
             )
-
-    async def _publish(
-        self, request: Request, tenant: str, adapter: str, package: Package
-    ) -> tuple[Version, bool]:
-        actor = call_of(request.scope).actor
-        return await asyncio.to_thread(
-            self._registry.publish, tenant, adapter, package, self._report(package), actor
-        )
-
-    def _report(self, package: Package) -> dict[str, Any]:
-        """Return what the upload was found to be."""
-        return {
-            "rank": package.adapter.rank,
-            "adapter_bytes": package.adapter.nbytes,
-            "verified_backbone": package.verified_backbone,
-            "holdout_rows": package.holdout_rows,
-            "ignored": list(package.ignored),
-            "probe": {"texts": len(self._probe), "passed": True},
-        }
 
 
 _FORM = {

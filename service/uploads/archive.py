@@ -22,6 +22,7 @@ from service.uploads.member import Member, UnreadableArchive
 
 CARD_FILE = "README.md"
 HOLDOUT_FILE = "holdout.jsonl"
+SIGNATURE_FILE = "model.sig"
 
 _PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
 _NAME_CHARS_MAX = 512
@@ -92,6 +93,7 @@ class _Reading:
             WEIGHTS_FILE: limits.weights_bytes_max,
             CARD_FILE: limits.card_bytes_max,
             HOLDOUT_FILE: limits.holdout_bytes_max,
+            SIGNATURE_FILE: limits.signature_bytes_max,
         }
         self._kept: dict[tuple[str, str], bytes] = {}  # folder, name
         self._flawed: set[tuple[str, str]] = set()  # wanted, and a finding says why not

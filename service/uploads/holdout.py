@@ -1,6 +1,7 @@
 """`holdout.jsonl`: labelled texts that an upload brings, one JSON object a line."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from service.engine.findings import Findings, shown
 from service.engine.strict_json import UnreadableJson, parse_object
@@ -11,14 +12,24 @@ _LINE_BYTES_MAX = 1 << 20
 _FLAWS_MAX = 20  # a file with one flaw often has it in every row
 
 
+@dataclass(frozen=True, slots=True)
+class HoldoutRow:
+    """A text and the label that is right for it."""
+
+    text: str
+    label: str
+
+
 def check_holdout(
     data: bytes, labels: Sequence[str] | None, limits: UploadLimits, findings: Findings
-) -> int:
-    """Return the number of rows; add what is wrong to the findings.
+) -> list[HoldoutRow]:
+    """Return the rows, in their order; add what is wrong to the findings.
 
     Every row is `{"text", "label"}`; where the labels are not known (None), they are not compared.
+    The rows are all there only where there are no findings.
     """
     known = None if labels is None else frozenset(labels)
+    found: list[HoldoutRow] = []
     rows = flaws = 0
     for number, line in enumerate(data.splitlines(), start=1):
         if not line.strip():
@@ -26,20 +37,23 @@ def check_holdout(
         rows += 1
         if rows > limits.holdout_rows_max:
             findings.add(HOLDOUT_FILE, f"has more than {limits.holdout_rows_max:,} rows")
-            return rows
-        flaw = _flaw(line, known)
-        if flaw is not None:
-            flaws += 1
-            findings.add(f"{HOLDOUT_FILE}/{number}", flaw)
+            return found
+        row = _row(line, known)
+        if isinstance(row, HoldoutRow):
+            found.append(row)
+            continue
+        flaws += 1
+        findings.add(f"{HOLDOUT_FILE}/{number}", row)
         if flaws == _FLAWS_MAX:
             findings.add(HOLDOUT_FILE, "was read no further, since many rows have flaws")
-            return rows
+            return found
     if rows == 0:
         findings.add(HOLDOUT_FILE, "has no rows; leave it out if there are none")
-    return rows
+    return found
 
 
-def _flaw(line: bytes, known: frozenset[str] | None) -> str | None:
+def _row(line: bytes, known: frozenset[str] | None) -> HoldoutRow | str:
+    """Return a line's row, or what is wrong with it."""
     try:
         row = parse_object(line, bytes_max=_LINE_BYTES_MAX, depth_max=3)
     except UnreadableJson as error:
@@ -51,4 +65,4 @@ def _flaw(line: bytes, known: frozenset[str] | None) -> str | None:
         return "text must be a text that is not empty"
     if not isinstance(label, str) or (known is not None and label not in known):
         return f"label {shown(repr(label))} is not among the metadata's labels"
-    return None
+    return HoldoutRow(text, label)

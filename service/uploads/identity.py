@@ -6,19 +6,33 @@ from typing import Any
 from service.engine import digest
 from service.engine.lora_config import CONFIG_FILE, canonical_config
 from service.engine.safetensors_file import WEIGHTS_FILE
+from service.uploads.archive import HOLDOUT_FILE
 from service.uploads.metadata import Metadata
 
 
-def identity_of(config: Mapping[str, object], weights: bytes, metadata: Metadata) -> dict[str, Any]:
+def identity_of(
+    config: Mapping[str, object], files: Mapping[str, bytes], metadata: Metadata
+) -> dict[str, Any]:
     """Return the identity of a valid adapter; `digest.of_document` of it is the adapter's name.
 
     It covers the weights byte for byte, and of config and metadata what changes answers: the same
-    folder packed twice is one version, another order of labels is another.
+    folder packed twice is one version, another order of labels is another. A temperature that is
+    still to be fitted is named by what it will be fitted on.
     """
-    return {
+    weights = files[WEIGHTS_FILE]
+    identity: dict[str, Any] = {
         "files": {CONFIG_FILE: config_digest(config), WEIGHTS_FILE: digest.of_bytes(weights)},
         "metadata": metadata.answering(),
     }
+    if metadata.wants_temperature:
+        identity["temperature_of"] = {HOLDOUT_FILE: digest.of_bytes(files[HOLDOUT_FILE])}
+    return identity
+
+
+def fitted(identity: Mapping[str, Any], metadata: Metadata) -> dict[str, Any]:
+    """Return the identity once the temperature is there: that of an upload which had named it."""
+    assert not metadata.wants_temperature, "this is for when it was fitted"
+    return {"files": identity["files"], "metadata": metadata.answering()}
 
 
 def config_digest(config: Mapping[str, object]) -> str:

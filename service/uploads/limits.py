@@ -18,3 +18,4 @@ class UploadLimits:
     holdout_bytes_max: int = 64 * _MIB
     holdout_rows_max: int = 10_000
     metadata_bytes_max: int = 1 * _MIB
+    signature_bytes_max: int = 1 * _MIB

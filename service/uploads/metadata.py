@@ -65,7 +65,11 @@ class Metadata(_Document):
         pattern=DIGEST_PATTERN,
         description="digest of the bundle that the adapter was trained for",
     )
-    calibrated: bool = Field(False, description="whether `temperature` was fitted")
+    calibrated: bool = Field(
+        False,
+        description="whether scores are calibrated: by `temperature`, or, where that is absent,"
+        " by one that is fitted on `holdout.jsonl`",
+    )
     temperature: float | None = Field(
         None,
         ge=0.01,
@@ -73,6 +77,11 @@ class Metadata(_Document):
         allow_inf_nan=False,
         description="divides the logits; only with `calibrated`",
     )
+
+    @property
+    def wants_temperature(self) -> bool:
+        """Say whether a temperature must be fitted before anything can be answered."""
+        return self.calibrated and self.temperature is None
 
     def answering(self) -> dict[str, Any]:
         """Return what of the document changes answers."""
@@ -95,11 +104,17 @@ class ReadMetadata:
 
 
 def read_metadata(
-    data: bytes, bundle_digest: str, limits: UploadLimits, findings: Findings
+    data: bytes,
+    bundle_digest: str,
+    limits: UploadLimits,
+    findings: Findings,
+    *,
+    has_holdout: bool = False,
 ) -> ReadMetadata:
     """Return the document, None where it has a problem; add all its problems to the findings.
 
-    The labels themselves are judged with the adapter (`lora_tensors.check_labels`).
+    The labels themselves are judged with the adapter (`lora_tensors.check_labels`). Without a
+    hold-out a temperature cannot be fitted, and must be given.
     """
     try:
         document = parse_object(data, bytes_max=limits.metadata_bytes_max, depth_max=6)
@@ -107,7 +122,7 @@ def read_metadata(
         findings.add("metadata", f"cannot be read: {error}")
         return ReadMetadata()
     before = len(findings)
-    _check_together(document, bundle_digest, findings)
+    _check_together(document, bundle_digest, findings, has_holdout=has_holdout)
     try:
         metadata = Metadata.model_validate(document)
     except ValidationError as error:
@@ -121,12 +136,17 @@ def read_metadata(
     return ReadMetadata(metadata if len(findings) == before else None, metadata.labels)
 
 
-def _check_together(document: Mapping[str, object], bundle_digest: str, findings: Findings) -> None:
+def _check_together(
+    document: Mapping[str, object], bundle_digest: str, findings: Findings, *, has_holdout: bool
+) -> None:
     """Find what no field is alone at fault for."""
     calibrated = document.get("calibrated") is True
     given = document.get("temperature") is not None
-    if calibrated and not given:
-        findings.add("metadata/temperature", "is missing, and `calibrated` is true")
+    if calibrated and not given and not has_holdout:
+        findings.add(
+            "metadata/temperature",
+            "is missing, and `calibrated` is true: give one, or send holdout.jsonl to fit it on",
+        )
     if given and not calibrated:
         findings.add("metadata/temperature", "is given, so `calibrated` must be true")
     backbone = document.get("backbone_digest")

@@ -1,7 +1,12 @@
 """Whatever is done to an upload, it is taken or refused: nothing else happens."""
 
 import gzip
+import io
 import json
+import struct
+import tarfile
+import warnings
+import zipfile
 from collections.abc import Callable
 
 import pytest
@@ -126,3 +131,84 @@ KEYS = st.sampled_from(
 def test_a_config_of_any_values_is_taken_or_refused(changes: dict[str, object]) -> None:
     config = json.dumps({**config_of(MANIFEST, rank=2), **changes}).encode()
     taken_or_refused(zip_of({**FILES, CONFIG: config}, 0), metadata_of())
+
+
+@given(st.integers(0, len(FILES[WEIGHTS]) - 1))
+def test_weights_that_are_cut_off_anywhere_are_refused(size: int) -> None:
+    package = zip_of({**FILES, WEIGHTS: FILES[WEIGHTS][:size]}, 0)
+    with pytest.raises(InvalidAdapter, match=WEIGHTS):
+        open_package(package, metadata_of(), MANIFEST, BACKBONE, LIMITS)
+
+
+@given(st.integers(0, 1 << 62), st.integers(0, 7))
+def test_a_header_s_length_that_lies_is_refused(length: int, shift: int) -> None:
+    weights = bytearray(FILES[WEIGHTS])
+    stated = struct.unpack_from("<Q", weights)[0]
+    struct.pack_into("<Q", weights, 0, length >> (8 * shift))
+    if length >> (8 * shift) == stated:
+        return
+    with pytest.raises(InvalidAdapter, match=WEIGHTS):
+        read_tensors(bytes(weights))
+
+
+NAMES = st.lists(
+    st.sampled_from(
+        ["..", ".", "", "a", "/", "\\", "C:", "~", "\n", "\u202e", "é", CONFIG, WEIGHTS, "x" * 255]
+    ),
+    min_size=1,
+    max_size=6,
+).map("/".join)
+KINDS = st.sampled_from(
+    [
+        tarfile.REGTYPE,
+        tarfile.AREGTYPE,
+        tarfile.SYMTYPE,
+        tarfile.LNKTYPE,
+        tarfile.DIRTYPE,
+        tarfile.FIFOTYPE,
+        tarfile.CHRTYPE,
+        tarfile.CONTTYPE,
+        tarfile.GNUTYPE_SPARSE,
+    ]
+)
+
+
+@given(st.lists(st.tuples(NAMES, KINDS, NAMES, st.binary(max_size=32)), max_size=4))
+def test_members_of_any_name_and_kind_are_taken_or_refused(
+    members: list[tuple[str, bytes, str, bytes]],
+) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1) as archive:
+        for name, data in FILES.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+        for name, kind, target, data in members:
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname, entry.size = kind, target, len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    taken_or_refused(packed.getvalue(), metadata_of())
+
+
+@given(
+    st.lists(st.tuples(NAMES, st.integers(0, 0xFFFF), st.binary(max_size=32)), max_size=4),
+    st.sampled_from([0, 3]),
+)
+def test_zip_entries_of_any_name_and_mode_are_taken_or_refused(
+    entries: list[tuple[str, int, bytes]], system: int
+) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the library warns of the names that it writes twice
+        for name, data in FILES.items():
+            archive.writestr(name, data)
+        for name, mode, data in entries:
+            entry = zipfile.ZipInfo(name)
+            entry.create_system, entry.external_attr = system, mode << 16
+            archive.writestr(entry, data)
+    taken_or_refused(packed.getvalue(), metadata_of())
+
+
+@given(st.one_of(st.binary(max_size=300), JSON.map(lambda value: json.dumps(value).encode())))
+def test_a_hold_out_of_anything_is_taken_or_refused(rows: bytes) -> None:
+    taken_or_refused(zip_of({**FILES, "holdout.jsonl": rows}, 0), metadata_of())

@@ -4,13 +4,13 @@ import pytest
 
 from service.engine.errors import InvalidAdapter
 from service.engine.findings import Findings
-from service.uploads.holdout import check_holdout
+from service.uploads.holdout import HoldoutRow, check_holdout
 from service.uploads.limits import UploadLimits
 
 LABELS = ("refund", "other")
 
 
-def rows_of(data: bytes, limits: UploadLimits | None = None) -> int:
+def rows_of(data: bytes, limits: UploadLimits | None = None) -> list[HoldoutRow]:
     findings = Findings()
     rows = check_holdout(data, LABELS, limits or UploadLimits(), findings)
     findings.settle()
@@ -23,9 +23,11 @@ def problems_of(data: bytes, limits: UploadLimits | None = None) -> dict[str, st
     return {problem.where: problem.what for problem in caught.value.problems}
 
 
-def test_rows_are_counted_and_blank_lines_are_not() -> None:
-    row = json.dumps({"text": "give it back", "label": "refund"}).encode()
-    assert rows_of(row + b"\r\n\n" + row + b"\n") == 2
+def test_rows_are_read_in_their_order_and_blank_lines_are_not() -> None:
+    first = json.dumps({"text": "give it back", "label": "refund"}).encode()
+    second = json.dumps({"text": "größer?", "label": "other"}).encode()
+    expected = [HoldoutRow("give it back", "refund"), HoldoutRow("größer?", "other")]
+    assert rows_of(first + b"\r\n\n" + second + b"\n") == expected
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,8 @@ def test_a_row_with_a_flaw_is_named_by_its_line(row: bytes, reason: str) -> None
 
 def test_where_the_labels_are_not_known_they_are_not_compared() -> None:
     findings = Findings()
-    assert check_holdout(b'{"text": "a", "label": "x"}', None, UploadLimits(), findings) == 1
+    rows = check_holdout(b'{"text": "a", "label": "x"}', None, UploadLimits(), findings)
+    assert rows == [HoldoutRow("a", "x")]
     assert len(findings) == 0
 
 
@@ -63,7 +66,7 @@ def test_a_file_of_flaws_is_not_read_to_its_end() -> None:
 def test_the_number_of_rows_is_bounded() -> None:
     limits = UploadLimits(holdout_rows_max=3)
     row = b'{"text": "a", "label": "other"}\n'
-    assert rows_of(row * 3, limits) == 3
+    assert len(rows_of(row * 3, limits)) == 3
     assert problems_of(row * 4, limits) == {"holdout.jsonl": "has more than 3 rows"}
 
 

@@ -137,5 +137,16 @@ def test_all_problems_come_at_once_and_the_labels_are_still_read() -> None:
     }
 
 
+def test_a_temperature_may_be_fitted_where_there_is_a_hold_out() -> None:
+    findings = Findings()
+    data = json.dumps({"labels": ["a", "b"], "calibrated": True}).encode()
+    document = read_metadata(data, BACKBONE, UploadLimits(), findings, has_holdout=True).document
+    findings.settle()
+    assert document is not None
+    assert document.wants_temperature
+    assert not document_of(calibrated=True, temperature=1.5).wants_temperature
+    assert not document_of().wants_temperature
+
+
 def test_labels_are_missing() -> None:
     assert problems_of(b"{}") == {"metadata/labels": "is missing"}

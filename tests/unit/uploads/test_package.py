@@ -8,8 +8,10 @@ from safetensors.numpy import save
 
 from service.engine import digest
 from service.engine.errors import InvalidAdapter
+from service.uploads.holdout import HoldoutRow
 from service.uploads.limits import UploadLimits
 from service.uploads.package import Package, open_package
+from service.uploads.terms import Terms
 from tests.fakes.manifests import BACKBONE, manifest_of
 from tests.fakes.packages import (
     CONFIG,
@@ -26,9 +28,16 @@ from tests.fakes.packages import (
 MANIFEST = manifest_of("bert")
 
 
-def opened(package: bytes | Path, metadata: bytes | None = None) -> Package:
+def opened(
+    package: bytes | Path, metadata: bytes | None = None, terms: Terms | None = None
+) -> Package:
     return open_package(
-        package, metadata_of() if metadata is None else metadata, MANIFEST, BACKBONE, UploadLimits()
+        package,
+        metadata_of() if metadata is None else metadata,
+        MANIFEST,
+        BACKBONE,
+        UploadLimits(),
+        terms,
     )
 
 
@@ -48,7 +57,10 @@ def test_an_upload_becomes_a_package() -> None:
     assert package.adapter.labels == tuple(labels_of())
     assert package.adapter.temperature == 1.0
     assert not package.verified_backbone
-    assert package.holdout_rows == 0
+    assert package.content == package.digest
+    assert package.holdout == ()
+    assert package.holdout_digest is None
+    assert package.signed_by is None
 
 
 def test_a_calibrated_package_has_its_temperature() -> None:
@@ -70,11 +82,51 @@ def test_an_upload_for_another_bundle_is_refused_with_both_named() -> None:
     assert BACKBONE in what["metadata/backbone_digest"]
 
 
-def test_a_holdout_is_counted_and_kept() -> None:
+def test_a_holdout_is_read_and_kept() -> None:
     rows = b'{"text": "a", "label": "label 0"}\n{"text": "b", "label": "label 2"}\n'
     package = opened(zip_of({**files_of(MANIFEST), "holdout.jsonl": rows}))
-    assert package.holdout_rows == 2
+    assert package.holdout == (HoldoutRow("a", "label 0"), HoldoutRow("b", "label 2"))
+    assert package.holdout_digest == digest.of_bytes(rows)
     assert package.files["holdout.jsonl"] == rows
+
+
+def test_a_temperature_that_is_to_be_fitted_is_named_by_its_holdout_until_it_is_there() -> None:
+    one, other = (b'{"text": "a", "label": "label 0"}', b'{"text": "b", "label": "label 0"}')
+    files = files_of(MANIFEST)
+
+    def sent(rows: bytes, **metadata: Any) -> Package:
+        return opened(zip_of({**files, "holdout.jsonl": rows}), metadata_of(**metadata))
+
+    package = sent(one, calibrated=True)
+    assert package.metadata.wants_temperature
+    assert package.adapter.temperature == 1.0
+    assert package.digest != sent(other, calibrated=True).digest
+    assert package.digest == sent(one, calibrated=True, owner="me").digest
+    assert sent(one).digest == sent(other).digest == opened(zip_of(files)).digest
+
+    fitted = package.with_temperature(1.75)
+    given = sent(one, calibrated=True, temperature=1.75)
+    assert fitted.content == package.digest
+    assert fitted.digest == digest.of_document(fitted.identity) == given.digest
+    assert fitted.adapter.digest == fitted.digest
+    assert fitted.adapter.temperature == fitted.metadata.temperature == 1.75
+    assert not fitted.metadata.wants_temperature
+
+
+def test_a_temperature_cannot_be_fitted_without_a_holdout() -> None:
+    found = problems_of(zip_of(files_of(MANIFEST)), metadata_of(calibrated=True))
+    assert "send holdout.jsonl to fit it on" in found["metadata/temperature"]
+
+
+def test_an_operator_may_ask_for_a_holdout() -> None:
+    terms = Terms(holdout_required=True)
+    row = b'{"text": "a", "label": "label 0"}'
+    files = files_of(MANIFEST)
+    with pytest.raises(InvalidAdapter) as caught:
+        opened(zip_of(files), terms=terms)
+    (problem,) = caught.value.problems
+    assert problem.where == "package/holdout.jsonl"
+    assert opened(zip_of({**files, "holdout.jsonl": row}), terms=terms).holdout
 
 
 def test_the_same_adapter_packed_in_any_way_is_one_digest(tmp_path: Path) -> None:
