@@ -1,36 +1,34 @@
-"""The Open Inference Protocol v2 (KServe, Triton, MLServer): health, metadata, inference.
+"""The Open Inference Protocol v2 (KServe, Triton, MLServer): inference over HTTP.
 
 https://github.com/kserve/open-inference-protocol. A model is `{tenant}.{adapter}`, its versions
-are the adapter's. Errors on these routes are `{"error": "<text>"}`: see `problems`.
+are the adapter's. Tensors go as JSON or raw behind it (`oip_binary`). Errors on these routes are
+`{"error": "<text>"}`: see `problems`.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
-from service.api.answers import send_json, version_number
+from service.api.answers import version_number
+from service.api.asking import Shown, Template, mount_asking
 from service.api.bodies import Bodies
-from service.api.call import call_of
-from service.api.oip_tensors import decode_request, encode_outputs
-from service.api.openapi import ASKING, TIMEOUT, example_of, refusals, struct_body
+from service.api.call import Call, call_of
+from service.api.compression import compress
+from service.api.names import model_parts
+from service.api.oip_binary import LENGTH_HEADER, SIZE
+from service.api.oip_statistics import Statistics
+from service.api.oip_tensors import Asked, Output, decode_request, outputs_of
+from service.api.openapi import ASKING, refusals
 from service.api.prediction import Predicted, Predictor
 from service.api.requests import OipRequest
-from service.api.routes import RawRoute
 from service.api.schemas import EXAMPLE_BACKBONE, EXAMPLE_DIGEST, EXAMPLE_ID, OipAnswer
-from service.errors import UnknownAdapter
 
-PLATFORM = "onnxruntime_banked_lora"
 TAG = "Open Inference Protocol v2"
 
-
-def model_parts(model: str) -> tuple[str, str]:
-    """Return the tenant and the adapter of a model's name; raise `UnknownAdapter`."""
-    tenant, dot, adapter = model.partition(".")
-    if not (tenant and dot and adapter) or "." in adapter:
-        raise UnknownAdapter(f"there is no model {model[:160]!r}; names are tenant.adapter")
-    return tenant, adapter
+_JSON, _RAW = b"application/json", b"application/octet-stream"
 
 
 def model_of(path: Mapping[str, str]) -> tuple[str, str, int | None]:
@@ -42,55 +40,106 @@ def model_of(path: Mapping[str, str]) -> tuple[str, str, int | None]:
 class Infer:
     """`POST /v2/models/{model}[/versions/{version}]/infer`."""
 
-    def __init__(self, predictor: Predictor, bodies: Bodies, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        bodies: Bodies,
+        max_body_bytes: int,
+        statistics: Statistics | None = None,
+    ) -> None:
         self._predictor = predictor
         self._bodies = bodies
         self._max_body_bytes = max_body_bytes
+        self._statistics = statistics
 
     def mount(self, app: FastAPI) -> None:
         """Add the routes to an application."""
-        for path, name, summary in (
-            ("/v2/models/{model}/infer", "infer", "Infer"),
-            (
+        shown = Shown(
+            TAG,
+            "Takes the input `text`, BYTES of shape [n] or [n, 1], and `pair` where two texts are"
+            " compared. Answers `label`, `score`, `probabilities` and `id`, or what `outputs`"
+            " names; `embedding` when it is named. Tensors may be raw, in both directions"
+            " (`Inference-Header-Content-Length`, the binary tensor data extension).",
+            OipRequest,
+            _REQUESTS,
+            OipAnswer,
+            _ANSWER,
+            refusals(*ASKING, body=True, oip=True),
+        )
+        mount_asking(
+            app,
+            self,
+            shown,
+            Template("/v2/models/{model}/infer", "infer", "Infer"),
+            Template(
                 "/v2/models/{model}/versions/{version}/infer",
                 "infer_version",
                 "Infer with one version",
             ),
-        ):
-            route = RawRoute(
-                path,
-                self,
-                methods=["POST"],
-                name=name,
-                summary=summary,
-                description=(
-                    "Takes the input `text`, BYTES of shape [n] or [n, 1], and `pair` where two"
-                    " texts are compared. Answers `label`, `score`, `probabilities` and `id`, or"
-                    " what `outputs` names; `embedding` when it is named."
-                ),
-                tags=[TAG],
-                responses={
-                    200: example_of(OipAnswer, _ANSWER),
-                    **refusals(*ASKING, body=True, oip=True),
-                },
-                request_body=struct_body(OipRequest, _REQUESTS),
-                parameters=[TIMEOUT],
-            )
-            app.router.routes.append(route)
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI asks for it."""
         call = call_of(scope)
         body = await self._bodies.read(call, receive, self._max_body_bytes)
-        asked = decode_request(body, call.headers)
+        asked = decode_request(body, call.headers, self._predictor.check_count)
         model = model_of(scope["path_params"])
-        predicted = await self._predictor.predict(call, receive, model, asked.inputs)
-        document = _head(predicted, asked.id or call.request_id)
-        document["outputs"] = encode_outputs(predicted, asked.outputs)
-        await send_json(send, document)
+        work = self._predictor.predict(
+            call,
+            receive,
+            model,
+            asked.inputs,
+            routing_key=asked.routing_key,
+            group=asked.group,
+        )
+        counted = work if self._statistics is None else self._statistics.count(call, model, work)
+        await _send(send, call, *_body(call, asked, await counted))
 
 
-def _head(predicted: Predicted, request_id: str) -> dict[str, Any]:
+def _body(call: Call, asked: Asked, predicted: Predicted) -> tuple[bytes, int | None]:
+    """Return the answer's body, and the length of its JSON where raw tensors follow."""
+    outputs = outputs_of(predicted, [wanted.name for wanted in asked.outputs])
+    tail = [
+        output.raw() if wanted.raw else None
+        for wanted, output in zip(asked.outputs, outputs, strict=True)
+    ]
+    document: dict[str, Any] = head_of(predicted, asked.id or call.request_id)
+    document["outputs"] = [_tensor(output, raw) for output, raw in zip(outputs, tail, strict=True)]
+    json = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    raws = [raw for raw in tail if raw is not None]
+    return (b"".join((json, *raws)), len(json)) if raws else (json, None)
+
+
+def _tensor(output: Output, raw: bytes | None) -> dict[str, Any]:
+    """Return what the JSON tells of an output; numbers stay numpy arrays, flat."""
+    told: dict[str, Any] = {
+        "name": output.name,
+        "shape": output.shape,
+        "datatype": output.datatype,
+    }
+    if raw is not None:
+        told["parameters"] = {SIZE: len(raw)}
+    else:
+        told["data"] = output.data if isinstance(output.data, list) else output.data.ravel()
+    return told
+
+
+async def _send(send: Send, call: Call, body: bytes, json_length: int | None) -> None:
+    body, coding = await compress(body, call.headers.get(b"accept-encoding"))
+    headers = [
+        (b"content-type", _JSON if json_length is None else _RAW),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    if json_length is not None:
+        headers.append((LENGTH_HEADER, b"%d" % json_length))
+    if coding is not None:
+        headers.append((b"content-encoding", coding.encode("ascii")))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def head_of(predicted: Predicted, request_id: str) -> dict[str, Any]:
+    """Return what an answer says beside its outputs."""
     route, backbone = predicted.route, predicted.backbone
     return {
         "model_name": f"{route.tenant}.{route.adapter}",

@@ -1,23 +1,51 @@
-"""Tensors of the Open Inference Protocol: requests into inputs, predictions into outputs."""
+"""Tensors of the Open Inference Protocol: requests into inputs, predictions into outputs.
+
+Both fronts, HTTP and gRPC, make `Tensor`s of what they were sent; here they become what is asked.
+"""
 
 import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from service.api.oip_binary import SIZE, RawTensors, raw_floats, raw_strings, read_strings, split
 from service.api.prediction import Predicted
 from service.api.requests import OipRequest, OipTensor, decode
+from service.engine.adapter import FloatArray
 from service.engine.tokens import Input
-from service.errors import MalformedRequest, UnacceptableRequest, WrongMediaType
+from service.errors import MalformedRequest, UnacceptableRequest
 
-_BINARY_HEADER = b"inference-header-content-length"
 _TEXT, _PAIR = "text", "pair"
 _DEFAULT_OUTPUTS = ("label", "score", "probabilities", "id")
+_NOT_OFFERED = ("classification", "shared_memory_region")
+_ROUTING_KEY_CHARS_MAX, _GROUP_CHARS_MAX = 256, 64
+
+Parameters = Mapping[str, Any]
+_NONE: Final[Parameters] = {}
 
 _decoder = msgspec.json.Decoder(OipRequest)
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An input tensor, however it came."""
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    parameters: Parameters
+    read: Callable[[int], list[bytes] | list[str]]  # given how many elements the shape says
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An output that is asked for."""
+
+    name: str
+    raw: bool = False  # behind the JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,97 +54,228 @@ class Asked:
 
     id: str | None
     inputs: list[Input]
-    outputs: tuple[str, ...]  # names, in the order of the answer
+    outputs: tuple[Wanted, ...]  # in the order of the answer
+    routing_key: str | None = None
+    group: str | None = None
 
 
-def decode_request(body: bytes, headers: Mapping[bytes, bytes]) -> Asked:
-    """Return what a request asks.
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An output tensor: labels and ids, or numbers."""
 
-    Raises `MalformedRequest`, `UnacceptableRequest` and, for binary tensors, `WrongMediaType`.
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[str] | FloatArray
+
+    def raw(self) -> bytes:
+        """Return it as a raw tensor."""
+        return raw_strings(self.data) if isinstance(self.data, list) else raw_floats(self.data)
+
+
+def decode_request(
+    body: bytes, headers: Mapping[bytes, bytes], check_count: Callable[[int], None]
+) -> Asked:
+    """Return what a request asks; `check_count` refuses too many inputs before they are read.
+
+    Raises `MalformedRequest` for what cannot be read, lengths that do not fit among it, and
+    `UnacceptableRequest` for tensors and parameters that the models do not have.
     """
-    if _BINARY_HEADER in headers:
-        raise WrongMediaType(
-            "binary tensors are not taken; send the tensors as JSON (tritonclient:"
-            " set_data_from_numpy(..., binary_data=False))"
-        )
-    request = decode(_decoder, body)
-    tensors = {tensor.name: tensor for tensor in request.inputs}
-    if len(tensors) != len(request.inputs):
+    json, tail = split(body, headers)
+    request = decode(_decoder, json)
+    tensors = [_tensor(item, tail) for item in request.inputs]
+    tail.finish()
+    outputs = [(output.name, output.parameters or _NONE) for output in request.outputs or ()]
+    return asked_of(request.id, request.parameters or _NONE, tensors, outputs, check_count)
+
+
+def _tensor(item: OipTensor, tail: RawTensors) -> Tensor:
+    parameters = item.parameters or _NONE
+    where = f"input {item.name[:80]}"
+    read: Callable[[int], list[bytes] | list[str]]
+    if SIZE in parameters:
+        if item.data is not None:
+            raise MalformedRequest(f"{where} has both data and {SIZE}")
+        raw = tail.take(parameters[SIZE], where)
+
+        def read(count: int) -> list[bytes]:
+            return read_strings(raw, count, where)
+
+    elif item.data is None:
+        raise UnacceptableRequest(f"{where} has neither data nor {SIZE}")
+    else:
+        data = item.data
+
+        def read(count: int) -> list[str]:
+            flat: list[str] = []
+            for element in data:
+                flat.extend([element] if isinstance(element, str) else element)
+            if len(flat) != count:
+                raise UnacceptableRequest(
+                    f"{where} has {len(flat)} elements, and its shape says {count}"
+                )
+            return flat
+
+    return Tensor(item.name, item.datatype, item.shape, parameters, read)
+
+
+def asked_of(
+    request_id: str | None,
+    parameters: Parameters,
+    tensors: Sequence[Tensor],
+    outputs: Sequence[tuple[str, Parameters]],
+    check_count: Callable[[int], None],
+) -> Asked:
+    """Return what a request asks, of its tensors, and of the outputs that it names.
+
+    Raises as `decode_request` does.
+    """
+    given = _named(tensors, parameters)
+    count = _count(given[_TEXT])
+    check_count(count)
+    texts = _strings(given[_TEXT], count)
+    inputs: list[Input] = list(texts)
+    if _PAIR in given:
+        pairs = _count(given[_PAIR])
+        if pairs != count:
+            raise UnacceptableRequest(f"{count} texts and {pairs} pairs; they go together")
+        inputs = list(zip(texts, _strings(given[_PAIR], count), strict=True))
+    return Asked(
+        request_id,
+        inputs,
+        _wanted(outputs, parameters),
+        _chosen(parameters, "routing_key", _ROUTING_KEY_CHARS_MAX),
+        _chosen(parameters, "group", _GROUP_CHARS_MAX),
+    )
+
+
+def _named(tensors: Sequence[Tensor], parameters: Parameters) -> dict[str, Tensor]:
+    content_type = parameters.get("content_type")
+    _check_content_type(content_type, "the request")
+    if content_type == "str" and len(tensors) == 1:
+        # MLServer's way to send a whole request as one list of strings: its name means nothing.
+        return {_TEXT: tensors[0]}
+    given = {tensor.name: tensor for tensor in tensors}
+    if len(given) != len(tensors):
         raise UnacceptableRequest("two inputs have the same name")
-    for name in tensors.keys() - {_TEXT, _PAIR}:
+    for name in given.keys() - {_TEXT, _PAIR}:
         raise UnacceptableRequest(f"there is no input {name[:80]!r}; the inputs are text and pair")
-    if _TEXT not in tensors:
+    if _TEXT not in given:
         raise UnacceptableRequest("the input text is missing")
-    texts: list[Input] = list(_strings(tensors[_TEXT]))
-    if _PAIR in tensors:
-        texts = _paired(texts, _strings(tensors[_PAIR]))
-    asked = [output.name for output in request.outputs or ()] or _DEFAULT_OUTPUTS
-    outputs = tuple(dict.fromkeys(asked))
-    for name in outputs:
+    return given
+
+
+def _count(tensor: Tensor) -> int:
+    """Return the elements that a tensor's shape says, which is [n] or [n, 1]."""
+    where = f"input {tensor.name[:80]}"
+    if tensor.datatype != "BYTES":
+        raise UnacceptableRequest(f"{where} is {tensor.datatype[:20]!r}; it must be BYTES")
+    for name in _NOT_OFFERED:
+        if name in tensor.parameters:
+            raise UnacceptableRequest(f"{where}: the parameter {name} is not offered here")
+    shape = list(tensor.shape[:8])
+    if len(tensor.shape) not in (1, 2) or shape[0] < 0 or shape[1:] not in ([], [1]):
+        raise UnacceptableRequest(f"{where} has the shape {shape}; it must be [n] or [n, 1]")
+    return shape[0]
+
+
+def _strings(tensor: Tensor, count: int) -> list[str]:
+    where = f"input {tensor.name[:80]}"
+    content_type = tensor.parameters.get("content_type")
+    _check_content_type(content_type, where)
+    elements: Sequence[bytes | str] = tensor.read(count)
+    if content_type == "base64":
+        return [_from_base64(item, where, number) for number, item in enumerate(elements)]
+    return [
+        item if isinstance(item, str) else _text_of(item, where, number)
+        for number, item in enumerate(elements)
+    ]
+
+
+def _check_content_type(content_type: object, where: str) -> None:
+    if content_type is not None and content_type not in ("str", "base64"):
+        raise UnacceptableRequest(
+            f"{where} has the content type {str(content_type)[:40]!r}; str and base64 are taken"
+        )
+
+
+def _text_of(item: bytes, where: str, number: int) -> str:
+    try:
+        return item.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedRequest(f"{where}, element {number} is not UTF-8: {error.reason}") from None
+
+
+def _from_base64(item: bytes | str, where: str, number: int) -> str:
+    try:
+        return base64.b64decode(item, validate=True).decode()
+    except (binascii.Error, ValueError) as error:
+        raise MalformedRequest(
+            f"{where}, element {number} is not base64 of a text in UTF-8"
+        ) from error
+
+
+def _wanted(
+    outputs: Sequence[tuple[str, Parameters]], parameters: Parameters
+) -> tuple[Wanted, ...]:
+    raw = _flag(parameters, "binary_data_output", "the request", default=False)
+    if not outputs:
+        return tuple(Wanted(name, raw) for name in _DEFAULT_OUTPUTS)
+    wanted: dict[str, Wanted] = {}
+    for name, own in outputs:
         if name not in _OUTPUTS:
             known = ", ".join(_OUTPUTS)
             raise UnacceptableRequest(f"there is no output {name[:80]!r}; the outputs are {known}")
-    return Asked(request.id, texts, outputs)
+        for parameter in _NOT_OFFERED:
+            if own.get(parameter):
+                raise UnacceptableRequest(
+                    f"output {name}: the parameter {parameter} is not offered here"
+                )
+        chosen = Wanted(name, _flag(own, "binary_data", f"output {name}", default=raw))
+        wanted.setdefault(name, chosen)
+    return tuple(wanted.values())
 
 
-def _strings(tensor: OipTensor) -> list[str]:
-    """Return the elements of a BYTES tensor of shape [n] or [n, 1]."""
-    if tensor.datatype != "BYTES":
+def _flag(parameters: Parameters, name: str, where: str, *, default: bool) -> bool:
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise UnacceptableRequest(f"{where}: the parameter {name} must be true or false")
+    return value
+
+
+def _chosen(parameters: Parameters, name: str, chars_max: int) -> str | None:
+    value = parameters.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 1 <= len(value) <= chars_max:
         raise UnacceptableRequest(
-            f"input {tensor.name} is {tensor.datatype[:20]!r}; it must be BYTES"
+            f"the parameter {name} must be a text of 1 to {chars_max} characters"
         )
-    flat: list[str] = []
-    for item in tensor.data:
-        flat.extend([item] if isinstance(item, str) else item)
-    if tensor.shape not in ([len(flat)], [len(flat), 1]):
-        raise UnacceptableRequest(
-            f"input {tensor.name} has {len(flat)} elements and the shape {tensor.shape[:8]}; it"
-            " must be [n] or [n, 1]"
-        )
-    if (tensor.parameters or {}).get("content_type") == "base64":
-        return [_from_base64(item) for item in flat]
-    return flat
+    return value
 
 
-def _from_base64(text: str) -> str:
-    try:
-        return base64.b64decode(text.encode("ascii"), validate=True).decode("utf-8")
-    except (binascii.Error, UnicodeError) as error:
-        raise MalformedRequest("an element is not base64 of a text in UTF-8") from error
+def outputs_of(predicted: Predicted, names: Sequence[str]) -> list[Output]:
+    """Return the outputs of the given names."""
+    return [_OUTPUTS[name](predicted) for name in names]
 
 
-def _paired(texts: Sequence[Input], pairs: Sequence[str]) -> list[Input]:
-    if len(texts) != len(pairs):
-        raise UnacceptableRequest(f"{len(texts)} texts and {len(pairs)} pairs; they go together")
-    return [(str(text), pair) for text, pair in zip(texts, pairs, strict=True)]
-
-
-def encode_outputs(predicted: Predicted, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the outputs of the given names; numbers stay numpy arrays, flat."""
-    return [{"name": name, **_OUTPUTS[name](predicted)} for name in names]
-
-
-def _labels(predicted: Predicted) -> dict[str, Any]:
+def _labels(predicted: Predicted) -> Output:
     labels = predicted.answer.labels
-    return _bytes([labels[top] for top in predicted.tops])
+    return _bytes("label", [labels[top] for top in predicted.tops])
 
 
-def _scores(predicted: Predicted) -> dict[str, Any]:
-    return _floats(predicted.answer.probabilities.max(axis=1))
+def _bytes(name: str, data: list[str]) -> Output:
+    return Output(name, [len(data)], "BYTES", data)
 
 
-def _bytes(data: list[str]) -> dict[str, Any]:
-    return {"shape": [len(data)], "datatype": "BYTES", "data": data}
+def _floats(name: str, data: FloatArray) -> Output:
+    return Output(name, list(data.shape), "FP32", data)
 
 
-def _floats(data: Any) -> dict[str, Any]:  # an array of float32, whose shape varies
-    return {"shape": list(data.shape), "datatype": "FP32", "data": data.ravel()}
-
-
-_OUTPUTS: dict[str, Callable[[Predicted], dict[str, Any]]] = {
+_OUTPUTS: dict[str, Callable[[Predicted], Output]] = {
     "label": _labels,
-    "score": _scores,
-    "probabilities": lambda predicted: _floats(predicted.answer.probabilities),
-    "id": lambda predicted: _bytes(predicted.ids),
-    "embedding": lambda predicted: _floats(predicted.answer.embeddings),
+    "score": lambda predicted: _floats("score", predicted.answer.probabilities.max(axis=1)),
+    "probabilities": lambda predicted: _floats("probabilities", predicted.answer.probabilities),
+    "id": lambda predicted: _bytes("id", predicted.ids),
+    "embedding": lambda predicted: _floats("embedding", predicted.answer.embeddings),
 }

@@ -42,12 +42,16 @@ class PredictRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class OipTensor(msgspec.Struct):
-    """One input tensor; `data` is flat, or nested as `shape` says."""
+    """One input tensor; `data` is flat, or nested as `shape` says.
+
+    A tensor without `data` stands behind the JSON, and its parameter `binary_data_size` says how
+    many bytes it has there.
+    """
 
     name: str
     shape: list[int]
     datatype: str
-    data: list[str | list[str]]
+    data: list[str | list[str]] | None = None
     parameters: dict[str, Any] | None = None
 
 
@@ -63,7 +67,13 @@ class OipRequest(msgspec.Struct):
 
     inputs: list[OipTensor]
     id: str | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: Annotated[
+        dict[str, Any] | None,
+        msgspec.Meta(
+            description="`binary_data_output`, `routing_key`, `group`, `content_type`; others"
+            " change nothing"
+        ),
+    ] = None
     outputs: list[OipOutput] | None = None
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from service.api.schemas import OipAnswer
 from service.errors import QueueFull
-from tests.fakes.service import FakeService
+from tests.fakes.service import ADMIN_KEY, FakeService, bearer
 from tests.fixtures_service import MakeService
 
 pytestmark = pytest.mark.anyio
@@ -121,20 +121,145 @@ async def test_columns_pairs_and_chosen_outputs_are_taken(service: FakeService) 
     assert body["id"], "an answer has an id, asked for or not"
 
 
-async def test_the_index_lists_every_model(service: FakeService) -> None:
+async def test_the_routing_key_and_the_group_go_with_the_parameters(service: FakeService) -> None:
+    service.publish("acme", "support", seed=1)
+    canary = service.publish("acme", "support", seed=2, live=False)
+    rollout = {"live": 1, "canary": {"version": canary.version, "percent": 50}}
+    service.registry.set_rollout("acme", "support", rollout, None, "tests")
+    async with service.client() as client:
+        seen: dict[str, set[str]] = {}
+        for number in range(60):
+            key = f"user-{number % 12}"
+            asked = {**TWO, "parameters": {"routing_key": key, "group": "north"}}
+            answer = await client.post(f"{MODEL}/infer", json=asked)
+            assert answer.status_code == 200, answer.text
+            seen.setdefault(key, set()).add(answer.json()["model_version"])
+    assert all(len(versions) == 1 for versions in seen.values()), "a key sees one version"
+    assert set.union(*seen.values()) == {"1", "2"}, "which is not the same for all"
+    assert {block.group for block in service.log.blocks} == {"north"}
+
+
+async def test_the_configuration_is_what_tritons_clients_read(service: FakeService) -> None:
+    service.publish("acme", "support", labels=4)
+    async with service.client() as client:
+        config = (await client.get(f"{MODEL}/config")).json()
+        assert (config["name"], config["max_batch_size"]) == ("acme.support", 0)
+        inputs = {one["name"]: one for one in config["input"]}
+        assert inputs["text"] == {"name": "text", "data_type": "TYPE_STRING", "dims": [-1]}
+        assert inputs["pair"]["optional"] is True
+        outputs = {one["name"]: (one["data_type"], one["dims"]) for one in config["output"]}
+        assert outputs["probabilities"] == ("TYPE_FP32", [-1, 4])
+        assert (await client.get(f"{MODEL}/versions/1/config")).json() == config
+        check_error(await client.get(f"{MODEL}/versions/2/config"), 404, "unknown-version")
+        check_error(await client.get("/v2/models/acme.x/config"), 404, "unknown-adapter")
+
+
+async def test_the_statistics_count_answers_and_failures(service: FakeService) -> None:
     service.publish("acme", "support")
+    service.publish("acme", "other")
+    async with service.client() as client:
+        for _ in range(3):
+            await client.post(f"{MODEL}/infer", json=TWO)
+        service.batcher.error = QueueFull("full")
+        await client.post(f"{MODEL}/infer", json=TWO)
+        service.batcher.error = None
+        await client.post("/v2/models/acme.nothing/infer", json=TWO)
+        [line] = (await client.get(f"{MODEL}/stats")).json()["model_stats"]
+        assert (line["name"], line["version"]) == ("acme.support", "1")
+        assert (line["inference_count"], line["execution_count"]) == (6, 3)
+        parts = line["inference_stats"]
+        assert (parts["success"]["count"], parts["fail"]["count"]) == (3, 1)
+        assert parts["success"]["ns"] > 0
+        assert parts["compute_infer"]["count"] == 3
+        assert line["last_inference"] > 1_600_000_000_000
+        [idle] = (await client.get("/v2/models/acme.other/versions/1/stats")).json()["model_stats"]
+        assert (idle["inference_count"], idle["last_inference"]) == (0, 0)
+        every = (await client.get("/v2/models/stats")).json()["model_stats"]
+        assert [one["name"] for one in every] == ["acme.support"], "the one that was asked"
+        check_error(await client.get("/v2/models/acme.x/stats"), 404, "unknown-adapter")
+
+
+async def test_models_are_not_loaded_and_what_is_not_offered_is_told_in_words(
+    service: FakeService,
+) -> None:
+    service.publish("acme", "support")
+    async with service.client() as client:
+        for verb in ("load", "unload"):
+            refused = await client.post(f"/v2/repository/models/acme.support/{verb}", json={})
+            check_error(refused, 422, "unacceptable")
+            assert "upload" in refused.json()["error"]
+        for path in ("/v2/trace/setting", "/v2/logging", "/v2/systemsharedmemory/status"):
+            check_error(await client.get(path), 404, "unknown-path")
+        check_error(
+            await client.post(
+                f"{MODEL}/infer",
+                json={**TWO, "outputs": [{"name": "label", "parameters": {"classification": 2}}]},
+            ),
+            422,
+            "unacceptable",
+        )
+
+
+async def test_the_server_lists_the_extensions_that_it_has(service: FakeService) -> None:
+    async with service.client() as client:
+        assert (await client.get("/v2")).json()["extensions"] == [
+            "binary_tensor_data",
+            "model_configuration",
+            "model_repository",
+            "statistics",
+        ]
+
+
+async def test_the_index_lists_what_answers_and_what_does_not(service: FakeService) -> None:
+    service.publish("acme", "support", seed=1)
+    service.publish("acme", "support", seed=2, live=False)
     service.publish("acme", "draft", live=False)
+    rollout = {"live": 1, "canary": {"version": 2, "percent": 10}}
     async with service.client() as client:
         for answer in (
             await client.post("/v2/repository/index"),
             await client.post("/v2/repository/index", json={}),
+            await client.post("/v2/repository/index", headers={"content-type": "text/plain"}),
         ):
-            assert {(line["name"], line["state"]) for line in answer.json()} == {
-                ("acme.support", "READY"),
-                ("acme.draft", "UNAVAILABLE"),
+            assert {(line["name"], line["version"], line["state"]) for line in answer.json()} == {
+                ("acme.support", "1", "READY"),
+                ("acme.draft", "1", "UNAVAILABLE"),
             }
+        service.registry.set_rollout("acme", "support", rollout, None, "tests")
         ready = await client.post("/v2/repository/index", json={"ready": True})
-        assert [line["name"] for line in ready.json()] == ["acme.support"]
+        assert [(line["name"], line["version"]) for line in ready.json()] == [
+            ("acme.support", "1"),
+            ("acme.support", "2"),
+        ]
+
+
+async def test_a_key_sees_the_models_of_its_tenant_alone(service_with: MakeService) -> None:
+    service = service_with(admin_key=ADMIN_KEY)
+    service.publish("acme", "support")
+    service.publish("globex", "support")
+    mine = service.bearer("acme", "predict")
+    async with service.client(headers=mine) as client:
+        index = (await client.post("/v2/repository/index")).json()
+        assert [line["name"] for line in index] == ["acme.support"]
+        for path in ("", "/ready", "/config", "/stats", "/versions/1", "/versions/1/stats"):
+            assert (await client.get(f"{MODEL}{path}")).status_code == 200
+            foreign = await client.get(f"/v2/models/globex.support{path}")
+            absent = await client.get(f"/v2/models/nobody.support{path}")
+            check_error(foreign, 404, "unknown-tenant")
+            assert foreign.json()["error"].replace("globex", "nobody") == absent.json()["error"]
+        foreign = await client.post("/v2/models/globex.support/infer", json=TWO)
+        check_error(foreign, 404, "unknown-tenant")
+        assert (await client.post(f"{MODEL}/infer", json=TWO)).status_code == 200
+        async with service.client(headers=bearer(ADMIN_KEY)) as operator:
+            asked = await operator.post("/v2/models/globex.support/infer", json=TWO)
+            assert asked.status_code == 200
+            every = (await operator.get("/v2/models/stats")).json()["model_stats"]
+            assert {line["name"] for line in every} == {"acme.support", "globex.support"}
+        own = (await client.get("/v2/models/stats")).json()["model_stats"]
+        assert {line["name"] for line in own} == {"acme.support"}
+    async with service.client(headers=service.bearer("acme", "publish")) as client:
+        check_error(await client.post(f"{MODEL}/infer", json=TWO), 403, "not-permitted")
+        check_error(await client.post("/v2/repository/index"), 403, "not-permitted")
 
 
 @pytest.mark.parametrize(
@@ -180,7 +305,8 @@ async def test_errors_of_the_edge_are_strings_too(service_with: MakeService) -> 
     service = service_with(admin_key="correct-horse-battery-staple", max_body_bytes=1024)
     key = {"authorization": "Bearer correct-horse-battery-staple"}
     async with service.client() as client:
-        check_error(await client.get("/v2"), 401, "not-authenticated")
+        check_error(await client.get(MODEL), 401, "not-authenticated")
+        assert (await client.get("/v2")).status_code == 200
         wrong = await client.delete(f"{MODEL}/infer", headers=key)
         check_error(wrong, 405, "wrong-method")
         assert wrong.headers["allow"] == "POST"

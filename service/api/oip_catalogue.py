@@ -1,0 +1,183 @@
+"""What the Open Inference Protocol tells of the server and its models, whatever the front.
+
+Lists and documents wait for the registry's disk, so that fronts ask for them in a thread.
+"""
+
+from contextlib import suppress
+from typing import Any
+
+from service.api.callers import Caller
+from service.api.lifecycle import Lifecycle
+from service.api.names import model_parts
+from service.api.version import VERSION
+from service.errors import NoLiveVersion, UnknownAdapter, UnknownTenant, UnknownVersion
+from service.registry.records import AdapterSummary, Version
+from service.registry.registry import Registry
+
+PLATFORM = "onnxruntime_banked_lora"
+BACKEND = "tenantry"
+SERVER: dict[str, Any] = {
+    "name": "tenantry",
+    "version": VERSION,
+    "extensions": ["binary_tensor_data", "model_configuration", "model_repository", "statistics"],
+}
+
+
+class Catalogue:
+    """The models: what they take and give, and which of them answer."""
+
+    def __init__(self, registry: Registry, lifecycle: Lifecycle, hidden_size: int) -> None:
+        self._registry = registry
+        self._lifecycle = lifecycle
+        self._hidden_size = hidden_size
+
+    @property
+    def server_ready(self) -> bool:
+        """Say whether inferences are welcome."""
+        return self._lifecycle.ready
+
+    def ready(self, model: str, version: int | None) -> bool:
+        """Say whether a model would answer now; without I/O.
+
+        Raises `UnknownTenant`, `UnknownAdapter`, `UnknownVersion` or `NoLiveVersion`.
+        """
+        self._registry.route(*model_parts(model), version)
+        return self._lifecycle.ready
+
+    def versions(self, model: str, version: int | None) -> list[Version]:
+        """Return a model's versions, or the one of that number, that can be asked.
+
+        Raises `UnknownTenant`, `UnknownAdapter` or `UnknownVersion`.
+        """
+        tenant, adapter = model_parts(model)
+        if version is not None:
+            self._registry.route(tenant, adapter, version)
+            return [self._registry.version(tenant, adapter, version)]
+        return [
+            found
+            for found in self._registry.versions(tenant, adapter)
+            if self._can_be_asked(found.tenant, found.adapter, found.version)
+        ]
+
+    def _can_be_asked(self, tenant: str, adapter: str, version: int) -> bool:
+        try:
+            self._registry.route(tenant, adapter, version)
+        except (UnknownTenant, UnknownAdapter, UnknownVersion):
+            return False
+        return True
+
+    def metadata(self, model: str, version: int | None) -> dict[str, Any]:
+        """Return a model's versions, inputs and outputs; with the labels of what answers."""
+        versions = self.versions(model, version)
+        return metadata_document(
+            model,
+            [found.version for found in versions],
+            _shown(model, versions).labels,
+            self._hidden_size,
+        )
+
+    def config(self, model: str, version: int | None) -> dict[str, Any]:
+        """Return a model's configuration, as Triton writes one."""
+        shown = _shown(model, self.versions(model, version))
+        return config_document(model, shown.labels, self._hidden_size)
+
+    def index(self, caller: Caller, *, ready: bool) -> list[dict[str, Any]]:
+        """Return the models that a caller sees; with `ready`, only those that answer.
+
+        A line for each version that a request can reach without naming it; an adapter without
+        such a version has one line, which says so.
+        """
+        lines: list[dict[str, Any]] = []
+        for tenant in self._registry.tenants():
+            if not caller.sees(tenant.name):
+                continue
+            with suppress(UnknownTenant):  # deleted in the meantime
+                for adapter in self._registry.adapters(tenant.name):
+                    lines += _index_lines(adapter)
+        return [line for line in lines if line["state"] == "READY"] if ready else lines
+
+
+def _shown(model: str, versions: list[Version]) -> Version:
+    """Return the version whose labels stand for a model: the live one, or else the newest."""
+    if not versions:
+        raise NoLiveVersion(f"no version of {model} can be asked")
+    live = [found for found in versions if found.state == "live"]
+    return (live or versions)[-1]
+
+
+def _index_lines(adapter: AdapterSummary) -> list[dict[str, Any]]:
+    name = f"{adapter.tenant}.{adapter.adapter}"
+    answering = [adapter.live] if adapter.live is not None else []
+    if adapter.canary is not None:
+        answering.append(adapter.canary.version)
+    if not answering:
+        return [
+            {
+                "name": name,
+                "version": str(adapter.latest),
+                "state": "UNAVAILABLE",
+                "reason": "no version is live; one may still be asked by its number",
+            }
+        ]
+    return [
+        {"name": name, "version": str(version), "state": "READY", "reason": ""}
+        for version in answering
+    ]
+
+
+def metadata_document(
+    name: str, versions: list[int], labels: tuple[str, ...], hidden_size: int
+) -> dict[str, Any]:
+    """Return the metadata of a model."""
+    return {
+        "name": name,
+        "versions": [str(version) for version in versions],
+        "platform": PLATFORM,
+        "inputs": [
+            {"name": "text", "datatype": "BYTES", "shape": [-1]},
+            {
+                "name": "pair",
+                "datatype": "BYTES",
+                "shape": [-1],
+                "parameters": {"optional": True},
+            },
+        ],
+        "outputs": [
+            {"name": "label", "datatype": "BYTES", "shape": [-1]},
+            {"name": "score", "datatype": "FP32", "shape": [-1]},
+            {
+                "name": "probabilities",
+                "datatype": "FP32",
+                "shape": [-1, len(labels)],
+                "parameters": {"labels": list(labels)},
+            },
+            {"name": "id", "datatype": "BYTES", "shape": [-1]},
+            {
+                "name": "embedding",
+                "datatype": "FP32",
+                "shape": [-1, hidden_size],
+                "parameters": {"optional": True},
+            },
+        ],
+    }
+
+
+def config_document(name: str, labels: tuple[str, ...], hidden_size: int) -> dict[str, Any]:
+    """Return the configuration of a model; 0 for the batch size: the first dimension is data."""
+    return {
+        "name": name,
+        "platform": PLATFORM,
+        "backend": BACKEND,
+        "max_batch_size": 0,
+        "input": [
+            {"name": "text", "data_type": "TYPE_STRING", "dims": [-1]},
+            {"name": "pair", "data_type": "TYPE_STRING", "dims": [-1], "optional": True},
+        ],
+        "output": [
+            {"name": "label", "data_type": "TYPE_STRING", "dims": [-1]},
+            {"name": "score", "data_type": "TYPE_FP32", "dims": [-1]},
+            {"name": "probabilities", "data_type": "TYPE_FP32", "dims": [-1, len(labels)]},
+            {"name": "id", "data_type": "TYPE_STRING", "dims": [-1]},
+            {"name": "embedding", "data_type": "TYPE_FP32", "dims": [-1, hidden_size]},
+        ],
+    }

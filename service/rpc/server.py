@@ -1,0 +1,195 @@
+"""The gRPC server of one process: on the event loop of the HTTP server, over the same parts."""
+
+import asyncio
+import logging
+import time
+from typing import Any, NoReturn
+
+import grpc
+
+from service.api.bodies import Bodies
+from service.api.call import Call
+from service.api.callers import ANONYMOUS, Gate
+from service.api.lifecycle import Lifecycle
+from service.api.logs import FIELDS
+from service.api.oip_catalogue import Catalogue
+from service.api.oip_statistics import Statistics
+from service.api.permissions import authorise
+from service.api.prediction import Predictor
+from service.api.problems import INTERNAL, problem_of
+from service.errors import DeadlinePassed, InvalidSettings, MalformedRequest, Stopping
+from service.metrics import Metrics, RouteSeries
+from service.registry.registry import Registry
+from service.rpc.calls import OneMessage, call_of_metadata
+from service.rpc.methods import SERVICE, Method, Methods
+from service.rpc.statuses import details_of, pushback, status_of
+from service.settings import Settings, variable_of
+
+CALLS_MAX = 1024  # under way at once; each has at least a task and a stream's window of bytes
+
+_WHILE_DRAINING = frozenset({"ServerLive", "ServerReady"})
+
+logger = logging.getLogger(__name__)
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class RpcServer:
+    """Answers `inference.GRPCInferenceService`.
+
+    Every method is served as if its requests were streams, though each has one message: so the
+    caller is known before the message is read, and the reading has a limit of time. A message is
+    held in memory like a request's body, and as many are received at once as fit there.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        registry: Registry,
+        lifecycle: Lifecycle,
+        gate: Gate,
+        metrics: Metrics,
+        settings: Settings,
+        *,
+        bodies: Bodies,
+        statistics: Statistics,
+        hidden_size: int,
+    ) -> None:
+        self._lifecycle = lifecycle
+        self._gate = gate
+        self._metrics = metrics
+        self._bodies = bodies
+        self._max_body_bytes = settings.max_body_bytes
+        self._body_timeout_s = settings.body_timeout_s
+        self._idle_ms = settings.keep_alive_s * 1000
+        self._request_log = settings.request_log
+        self._receiving = asyncio.Semaphore(
+            max(1, settings.bodies_bytes_max // settings.max_body_bytes)
+        )
+        catalogue = Catalogue(registry, lifecycle, hidden_size)
+        self._methods = Methods(predictor, catalogue, statistics).all()
+        self._series = {
+            method.name: metrics.route(f"grpc {method.name}") for method in self._methods
+        }
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen, and return the port, which the system chooses where `port` is 0.
+
+        Raises `InvalidSettings` where it cannot be had.
+        """
+        server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", self._max_body_bytes),
+                ("grpc.max_concurrent_streams", CALLS_MAX),  # of one connection
+                ("grpc.max_connection_idle_ms", self._idle_ms),
+                ("grpc.so_reuseport", 0),  # or two processes would share a port unnoticed
+            ],
+            maximum_concurrent_rpcs=CALLS_MAX,
+        )
+        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+            method.name: grpc.stream_unary_rpc_method_handler(self._handler(method))
+            for method in self._methods
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            bound = server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise InvalidSettings(
+                f"cannot listen on {address}; {variable_of('grpc_port')} sets another port"
+            ) from error
+        await server.start()
+        self._server = server
+        return bound
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no more calls; those under way have `grace_s` to end, and are cancelled then."""
+        if self._server is not None:
+            await self._server.stop(grace_s)
+            self._server = None
+
+    def _handler(self, method: Method) -> Any:  # as gRPC takes it
+        series = self._series[method.name]
+
+        async def handle(_: object, context: _Context) -> bytes:
+            return await self._handle(method, series, context)
+
+        return handle
+
+    async def _handle(self, method: Method, series: RouteSeries, context: _Context) -> bytes:
+        """Answer one call, as the edge answers an HTTP request."""
+        call = call_of_metadata(context.invocation_metadata() or (), context.time_remaining())
+        told = [(name.decode(), value.decode()) for name, value in call.answer_headers]
+        context.set_trailing_metadata(told)
+        self._lifecycle.enter()
+        try:
+            self._admit(method, call)
+            # The probes' messages are empty; who needs no key shall not be waited for either.
+            raw = b"" if method.need == "free" else await self._receive(call, context)
+            answer = await method.answer(call, raw)
+            encoded: bytes = answer.SerializeToString()
+        except Exception as error:  # noqa: BLE001 - errors become answers
+            await self._tell(error, call, context, told)
+        else:
+            call.status = 200
+            return encoded
+        finally:
+            self._lifecycle.leave()
+            self._bodies.release(call)
+            self._count(method, series, call)
+
+    def _admit(self, method: Method, call: Call) -> None:
+        """Set the caller, or raise why there is none, before anything is read."""
+        if self._lifecycle.draining and method.name not in _WHILE_DRAINING:
+            raise Stopping("the server is stopping; ask another, or the same one a little later")
+        if method.need == "free":
+            call.caller = ANONYMOUS
+            return
+        call.caller = self._gate.admit(call.headers)
+        authorise(call.caller, method.need, {})
+
+    async def _receive(self, call: Call, context: _Context) -> bytes:
+        """Return the message, and hold it as the bodies of requests are held."""
+        try:
+            async with asyncio.timeout(self._body_timeout_s), self._receiving:
+                raw = await context.read()
+        except TimeoutError as error:
+            raise DeadlinePassed(
+                f"the message did not arrive within {self._body_timeout_s:g} s"
+            ) from error
+        if not isinstance(raw, bytes):
+            raise MalformedRequest("the call ended without a message")
+        return await self._bodies.read(call, OneMessage(raw), self._max_body_bytes)
+
+    async def _tell(
+        self, error: Exception, call: Call, context: _Context, told: list[tuple[str, str]]
+    ) -> NoReturn:
+        """End the call with what the error becomes; here alone errors become answers."""
+        problem = problem_of(error)
+        call.status = problem.kind.status
+        if problem.kind is INTERNAL:
+            logger.error(
+                "a call failed", exc_info=error, extra={FIELDS: {"request_id": call.request_id}}
+            )
+        self._metrics.refused(problem.kind.code)
+        call.log["code"] = problem.kind.code
+        await context.abort(status_of(problem), details_of(problem), (*told, *pushback(problem)))
+
+    def _count(self, method: Method, series: RouteSeries, call: Call) -> None:
+        seconds = time.monotonic() - call.started_s
+        series.answered(call.status, seconds)
+        failed = call.status >= 500 and call.status != 503
+        if self._request_log == "all" or (self._request_log == "errors" and failed):
+            fields: dict[str, object] = {
+                "request_id": call.request_id,
+                "method": "grpc",
+                "route": method.name,
+                "status": call.status,
+                "seconds": round(seconds, 6),
+            }
+            if call.trace_id is not None:
+                fields["trace_id"] = call.trace_id
+            if call.caller is not None:
+                fields["caller"] = call.caller.actor
+            logger.info("request", extra={FIELDS: fields | call.log})
