@@ -1,9 +1,9 @@
 """The one command, `tenantry`, and the subcommands that its rooms bring.
 
 A subcommand is an entry point of the group `tenantry.commands`: a function that typer can read, or
-a `typer.Typer`, with the extra that it needs in brackets. Only the subcommand that is called is
-imported; the others are listed by the first line of their docstring, read without importing them.
-So `tenantry serve` starts without torch, and `tenantry --help` answers at once.
+a `typer.Typer`, with the extra that it needs, if any, in brackets. Only the subcommand that is
+called is imported; the others are listed by the first line of their docstring, read without
+importing them. So `tenantry serve` starts without torch, and `tenantry --help` answers at once.
 """
 
 import ast
@@ -43,7 +43,7 @@ def run(arguments: Sequence[str], commands: Iterable[EntryPoint]) -> None:
         _application(known.values(), called)(args=list(arguments), prog_name="tenantry")
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if called is None or package in ROOMS:
+        if called is None or not called.extras or package in ROOMS:
             raise
         extras = ",".join(called.extras)
         _fail(f"'tenantry {called.name}' needs: pip install 'tenantry[{extras}]' ({error})")

@@ -1,13 +1,15 @@
 """What an operator asks of the service over HTTP: tenants, uploads, rollouts, metrics."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
 import httpx
 
 from examples.demo.errors import DemoFailed
+from service.client.client import Client
+from service.client.errors import TenantryClientError
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +22,14 @@ class Published:
 
 
 class Operator:
-    """A client of the routes that change something; `url` is the service's root."""
+    """A client of the routes that change something, and of any other as it is.
+
+    `url` is the service's root.
+    """
 
     def __init__(self, url: str) -> None:
+        self._client = Client(url)
+        # What the checks ask is not always what a client would: refusals are answers to them.
         # Loopback only, so no proxy of the environment has a part in it.
         self._http = httpx.Client(base_url=url, trust_env=False, timeout=60.0)
 
@@ -30,47 +37,44 @@ class Operator:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._client.close()
         self._http.close()
 
     def make_tenant(self, tenant: str) -> None:
         """Make the tenant, with defaults alone."""
-        self._done(self._http.put(f"/v1/tenants/{tenant}", json={}))
+        with _failing():
+            self._client.put_tenant(tenant)
 
     def upload(
         self, tenant: str, adapter: str, package: bytes, metadata: Mapping[str, Any]
     ) -> Published:
         """Upload a packed adapter with its metadata."""
-        answer = self._done(
-            self._http.post(
-                f"/v1/tenants/{tenant}/adapters/{adapter}/versions",
-                files={
-                    "package": ("adapter.zip", package, "application/zip"),
-                    "metadata": ("metadata.json", json.dumps(metadata), "application/json"),
-                },
-            )
-        )
-        told = answer.json()
-        created = answer.status_code == httpx.codes.CREATED
-        return Published(told["version"], told["digest"], created)
+        with _failing():
+            told = self._client.upload(tenant, adapter, package, metadata)
+        return Published(told.version.version, told.version.digest, told.created)
 
     def make_live(self, tenant: str, adapter: str, version: int) -> None:
         """Let the version answer from now on."""
-        path = f"/v1/tenants/{tenant}/adapters/{adapter}/rollout"
-        self._done(self._http.put(path, json={"live": version}))
+        with _failing():
+            self._client.set_rollout(tenant, adapter, version)
 
     def metrics(self) -> str:
         """Return the metrics in Prometheus' text format."""
-        return self._done(self._http.get("/metrics")).text
+        answer = self._http.get("/metrics")
+        if not answer.is_success:
+            raise DemoFailed(f"GET /metrics: {answer.status_code} {answer.text}")
+        return answer.text
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
         """Return status and document of any request, refused ones among them."""
         answer = self._http.request(method, path, json=body)
         return answer.status_code, answer.json()
 
-    def _done(self, answer: httpx.Response) -> httpx.Response:
-        if not answer.is_success:
-            request = answer.request
-            raise DemoFailed(
-                f"{request.method} {request.url.path}: {answer.status_code} {answer.text}"
-            )
-        return answer
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    """Raise the client's errors as the demo's."""
+    try:
+        yield
+    except TenantryClientError as error:
+        raise DemoFailed(str(error)) from error
