@@ -1,4 +1,5 @@
-# Three images: `service` (default extras: openvino; no torch inside), `exporter`, `monitoring`.
+# Three images: `service` (default extras: openvino and grpc; no torch inside), `exporter`,
+# `monitoring`.
 #
 #   docker build --target service -t tenantry-service .
 #   docker run -p 8000:8000 -e TENANTRY_ADMIN_KEY=... -v ./bundle:/bundle:ro -v tenantry:/state \
@@ -6,7 +7,7 @@
 #
 # Under buildah add --format docker, or the health check is left out.
 # A build may be told another package index, say one with CPU builds of torch:
-# --build-arg PIP_EXTRA_INDEX_URL=... ; on a GPU host build with --build-arg EXTRAS=gpu.
+# --build-arg PIP_EXTRA_INDEX_URL=... ; on a GPU host build with --build-arg EXTRAS=gpu,grpc.
 
 FROM python:3.11-slim AS runtime
 ENV PATH=/opt/venv/bin:$PATH \
@@ -25,7 +26,7 @@ RUN python -m venv /opt/venv
 
 
 FROM build AS build-service
-ARG EXTRAS=openvino
+ARG EXTRAS=openvino,grpc
 COPY service service
 RUN /opt/venv/bin/pip install -c requirements.lock ".[$EXTRAS]" \
  && find /opt/venv -type d -name tests -path '*/site-packages/*' -prune -exec rm -rf {} + \

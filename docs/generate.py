@@ -19,14 +19,13 @@ from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 from typer.models import ArgumentInfo, CommandInfo, ParameterInfo
 
-from service.api.app import create_app
+from service.api.app import Parts, create_app
 from service.api.lifecycle import Lifecycle
 from service.api.problems import INTERNAL, KINDS, UNKNOWN_PATH, WRONG_METHOD, Kind
 from service.engine import lora_config
 from service.engine.bundle import Bundle, Manifest
 from service.engine.lora_tensors import LABEL_CHARS_MAX, LABELS_MIN, MAGNITUDE_MAX
 from service.engine.safetensors_file import HEADER_BYTES_MAX, TENSORS_MAX
-from service.events.ids import KEY_BYTES, Signer
 from service.metrics import Metrics, metrics_reference
 from service.settings import Settings, settings_reference
 from service.uploads.limits import UploadLimits
@@ -222,18 +221,22 @@ class _Nothing:
 def _openapi() -> dict[str, Any]:
     """Return the OpenAPI document of a service with default settings."""
     nothing: Any = _Nothing()
-    width: dict[str, Any] = {"hidden_size": 0}
+    width: dict[str, Any] = {"hidden_size": 0, "max_length": 0}
     folders: dict[str, Any] = {"bundle": Path("bundle"), "state": Path("state")}
-    app = create_app(
-        nothing,
-        nothing,
-        nothing,
-        Bundle(Path(), "", Manifest.model_construct(**width), {}),
-        Settings.model_construct(**folders),
-        Metrics(CollectorRegistry()),
-        Signer({0: bytes(KEY_BYTES)}, 0),
+    parts = Parts(
+        registry=nothing,
+        batcher=nothing,
+        tokeniser=nothing,
+        bundle=Bundle(Path(), "", Manifest.model_construct(**width), {}),
+        settings=Settings.model_construct(**folders),
+        metrics=Metrics(CollectorRegistry()),
+        signing=nothing,
+        log=nothing,
+        limits=nothing,
+        usage=nothing,
         lifecycle=Lifecycle(),
     )
+    app = create_app(parts)
     return app.openapi()
 
 
@@ -242,15 +245,19 @@ def cli_page() -> str:
     lines = ["`tenantry --help` lists the commands, `tenantry COMMAND --help` tells of one.", ""]
     for name, (function, extra) in sorted(_commands().items()):
         lines += [f"## tenantry {name}", "", inspect.getdoc(function) or "", ""]
-        lines += [f"Needs the extra `{extra}`: `pip install 'tenantry[{extra}]'`.", ""]
+        if extra:
+            lines += [f"Needs the extra `{extra}`: `pip install 'tenantry[{extra}]'`.", ""]
         lines += [*table(("option", "default", "meaning"), _parameters(function)), ""]
     return _page("Command line", *lines[:-1])
 
 
-def options_of(command: str) -> set[str]:
-    """Return the long options of a subcommand, `--help` among them."""
-    function, _ = _commands()[command]
-    return {"--help", *(option.strip("`") for option, _, _ in _parameters(function))}
+def options_of(words: Sequence[str]) -> set[str]:
+    """Return the long options of the subcommand that a line calls, `--help` among them."""
+    commands = _commands()
+    paths = [" ".join(words[:length]) for length in (3, 2, 1)]
+    function, _ = next(commands[path] for path in paths if path in commands)
+    shown = (option.strip("`") for option, _, _ in _parameters(function))
+    return {"--help", *(name for option in shown for name in option.split("/"))}
 
 
 def _commands() -> Mapping[str, tuple[Callable[..., Any], str]]:
@@ -262,12 +269,20 @@ def _commands() -> Mapping[str, tuple[Callable[..., Any], str]]:
         module, _, attribute = reference.partition(":")
         command = getattr(import_module(module), attribute)
         if isinstance(command, typer.Typer):
-            for info in command.registered_commands:
-                assert info.callback is not None
-                found[f"{name} {_name_of(info)}"] = (info.callback, extra.strip("[]"))
+            found |= {path: (leaf, extra.strip("[]")) for path, leaf in _leaves(name, command)}
         else:
             found[name] = (command, extra.strip("[]"))
     return found
+
+
+def _leaves(name: str, application: typer.Typer) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Yield the commands of an application and of those in it, each by its whole name."""
+    for info in application.registered_commands:
+        assert info.callback is not None
+        yield f"{name} {_name_of(info)}", info.callback
+    for group in application.registered_groups:
+        assert group.typer_instance is not None
+        yield from _leaves(f"{name} {group.name}", group.typer_instance)
 
 
 def _name_of(info: CommandInfo) -> str:

@@ -16,7 +16,15 @@ OTHER_TENANTS = "_other"
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx", "left")
 UPLOAD_OUTCOMES = ("created", "known", "refused", "failed")
 
+SHADOW_OUTCOMES = ("answered", "dropped", "failed")
+LOG_KINDS = ("reference", "prediction", "label", "rollout", "quarantine")
+DROP_REASONS = ("memory", "disk", "invalid")
+LABEL_OUTCOMES = ("accepted", "refused")
+
 UploadOutcome = Literal["created", "known", "refused", "failed"]
+ShadowOutcome = Literal["answered", "dropped", "failed"]
+DropReason = Literal["memory", "disk", "invalid"]
+LogKind = Literal["reference", "prediction", "label", "rollout", "quarantine"]
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _LOAD_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5)
@@ -63,25 +71,37 @@ class RouteSeries:
         self.seconds.observe(seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class TenantSeries:
+    """The series of one tenant, resolved once."""
+
+    texts: Counter
+    tokens: Counter
+    seconds: Counter
+    limited: Counter
+
+
 class Metrics:
     """Every series of the service."""
 
     def __init__(self, registry: CollectorRegistry, tenant_series_max: int = 200) -> None:
         self.registry = registry
         self._tenant_series_max = tenant_series_max
-        self._tenants: dict[str, Counter] = {}
+        self._tenants: dict[str, TenantSeries] = {}
         self._declared: list[MetricWrapperBase] = []
         self._edge()
         self._batches()
         self._bank()
+        self._tenancy()
+        self._log()
         for outcome in UPLOAD_OUTCOMES:
             self._uploads.labels(outcome)
-        self._other = self._texts.labels(OTHER_TENANTS)
+        self._other = self._series_of(OTHER_TENANTS)
 
     def _edge(self) -> None:
         self._requests = self._counter(
             "requests",
-            "HTTP requests by route and status class; `left`: the client went before its answer.",
+            "Requests, gRPC's too, by route and status class; `left`: gone before the answer.",
             ("route", "status"),
         )
         self._request_seconds = self._histogram(
@@ -127,6 +147,58 @@ class Metrics:
         )
         self._quarantines = self._counter(
             "quarantines", "Adapters put out of service for non-finite outputs."
+        )
+
+    def _tenancy(self) -> None:
+        self._tokens = self._counter("tokens", "Tokens of the answered texts.", ("tenant",))
+        self._compute_seconds = self._counter(
+            "compute_seconds", "A tenant's part of the forward passes' time.", ("tenant",)
+        )
+        self._limited = self._counter(
+            "limited", "Requests refused for a limit of the tenant's own (429).", ("tenant",)
+        )
+        self._shadow_texts = self._counter(
+            "shadow_texts",
+            "Texts for shadow versions; `dropped`: for want of room, `failed`: by their adapter.",
+            ("outcome",),
+        )
+        for outcome in SHADOW_OUTCOMES:
+            self._shadow_texts.labels(outcome)
+        self._labels = self._counter(
+            "labels", "Labels that came back, accepted or refused.", ("outcome",)
+        )
+        for outcome in LABEL_OUTCOMES:
+            self._labels.labels(outcome)
+        self._refreshes = self._counter(
+            "registry_refreshes", "Changes of other processes that this one took over."
+        )
+        self._registry_failures = self._counter(
+            "registry_poll_failures", "Times that the registry could not be asked for changes."
+        )
+        self._usage_failures = self._counter(
+            "usage_flush_failures", "Times that usage could not be written down; it is kept."
+        )
+
+    def _log(self) -> None:
+        self._events_written = self._counter(
+            "events_written", "Events that are in the log and on disk.", ("kind",)
+        )
+        self._events_dropped = self._counter(
+            "events_dropped",
+            "Events that are not in the log: no room, or a mistake of ours (`invalid`).",
+            ("reason",),
+        )
+        for kind in LOG_KINDS:
+            self._events_written.labels(kind)
+        for reason in DROP_REASONS:
+            self._events_dropped.labels(reason)
+        self._log_failing = self._gauge(
+            "event_log_failing", "1 while the log cannot be written, the disk being full, say."
+        )
+        self._log_bytes = self._gauge("event_log_bytes", "Size of the log.")
+        self._log_unread = self._counter(
+            "event_log_unread_segments_deleted",
+            "Segments that retention deleted before a reader had read them.",
         )
 
     def _bank(self) -> None:
@@ -184,22 +256,83 @@ class Metrics:
         """Count a request that ended in an error."""
         self._refused.labels(code).inc()
 
-    def answered(self, tenant: str, texts: int, truncated: int, queue_s: float) -> None:
+    def answered(
+        self,
+        tenant: str,
+        texts: int,
+        truncated: int,
+        queue_s: float,
+        tokens: int = 0,
+        compute_s: float = 0.0,
+    ) -> None:
         """Count one answered request's texts."""
-        self._of_tenant(tenant).inc(texts)
+        series = self._of_tenant(tenant)
+        series.texts.inc(texts)
+        series.tokens.inc(tokens)
+        series.seconds.inc(compute_s)
         if truncated:
             self._truncations.inc(truncated)
         self._queue_seconds.observe(queue_s)
 
-    def _of_tenant(self, tenant: str) -> Counter:
-        counter = self._tenants.get(tenant)
-        if counter is not None:
-            return counter
+    def limited(self, tenant: str) -> None:
+        """Count a request that was refused for a limit of its tenant."""
+        self._of_tenant(tenant).limited.inc()
+
+    def _of_tenant(self, tenant: str) -> TenantSeries:
+        series = self._tenants.get(tenant)
+        if series is not None:
+            return series
         if len(self._tenants) < self._tenant_series_max:
-            counter = self._tenants[tenant] = self._texts.labels(tenant)
-            return counter
+            series = self._tenants[tenant] = self._series_of(tenant)
+            return series
         self._tenants_dropped.inc()
         return self._other
+
+    def _series_of(self, tenant: str) -> TenantSeries:
+        return TenantSeries(
+            self._texts.labels(tenant),
+            self._tokens.labels(tenant),
+            self._compute_seconds.labels(tenant),
+            self._limited.labels(tenant),
+        )
+
+    def shadowed(self, texts: int, outcome: ShadowOutcome) -> None:
+        """Count texts that a shadow version answered, or did not."""
+        self._shadow_texts.labels(outcome).inc(texts)
+
+    def labelled(self, accepted: int, refused: int) -> None:
+        """Count labels that came back."""
+        self._labels.labels("accepted").inc(accepted)
+        self._labels.labels("refused").inc(refused)
+
+    def refreshed(self) -> None:
+        """Count a change of another process that was taken over."""
+        self._refreshes.inc()
+
+    def poll_failed(self) -> None:
+        """Count a time that the registry could not be asked."""
+        self._registry_failures.inc()
+
+    def usage_failed(self) -> None:
+        """Count a time that usage could not be written down."""
+        self._usage_failures.inc()
+
+    def events_written(self, kind: LogKind, count: int) -> None:
+        """Count events that are on disk."""
+        self._events_written.labels(kind).inc(count)
+
+    def events_dropped(self, reason: DropReason, count: int) -> None:
+        """Count events that are lost."""
+        self._events_dropped.labels(reason).inc(count)
+
+    def log_state(self, *, failing: bool, size_bytes: int) -> None:
+        """Say how the log is."""
+        self._log_failing.set(failing)
+        self._log_bytes.set(size_bytes)
+
+    def unread_deleted(self, segments: int) -> None:
+        """Count segments that retention deleted before they were read."""
+        self._log_unread.inc(segments)
 
     def uploaded(self, outcome: UploadOutcome) -> None:
         """Count one upload."""

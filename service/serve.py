@@ -5,11 +5,15 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import uvloop
@@ -21,25 +25,47 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from service.api.app import create_app
+from service.api.app import Application, Parts, create_app
 from service.api.lifecycle import Lifecycle
 from service.api.logs import FIELDS, begin_logging
-from service.api.server import Server, address_of, listen, port_of, server_config
+from service.api.recording import LoggedChanges
+from service.api.server import (
+    Server,
+    address_of,
+    listen,
+    port_of,
+    raise_limit_of_files,
+    server_config,
+)
+from service.api.vllm_metrics import LiveNames, VllmMetrics
 from service.batching.assembly import EngineLimits, assemble
 from service.batching.batcher import Batcher
 from service.engine.bundle import Bundle, open_bundle
 from service.engine.errors import TenantryError
 from service.engine.tokens import Tokeniser
-from service.errors import InvalidSettings
-from service.events.ids import Signer
-from service.events.keys import InvalidKeyFile, open_signer
+from service.errors import InvalidSettings, StoreFull
+from service.events.keys import InvalidKeyFile, KeyRing
+from service.events.log import EventLog, LogLimits
+from service.events.ports import LogUnwritable
+from service.events.redaction import UnknownRedactor, load_redactor
+from service.limits import TenantLimits
 from service.metrics import Metrics
 from service.registry.records import RegistryLimits
 from service.registry.registry import Registry
+from service.rpc.availability import require_grpc
 from service.settings import Settings, read_settings, variable_of
+from service.uploads.signature import check_signing_keys
+from service.usage import UsageBook
+
+if TYPE_CHECKING:
+    from service.rpc.server import RpcServer
 
 PROVIDER_MEMORY = "provider.json"
+EVENTS = "events"
 
+_KEYS_POLL_S = 1.0
+_RPC_CLOSING_S = 1.0
+_THREADS = 8
 _SHORT_KEY = 16
 _SWITCH_INTERVAL_S = 0.0005
 
@@ -101,66 +127,93 @@ def serve(
 def run(settings: Settings) -> None:
     """Serve until a signal, and return when everything accepted was answered."""
     _warn(settings)
+    _require(settings)
+    raise_limit_of_files(settings.connections_max)
     # The engine's thread needs the interpreter back soon after a pass.
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     backbone = open_bundle(settings.bundle)
-    registry = Registry.open(settings.state, backbone.digest, _registry_limits(settings))
-    try:
-        _run(settings, backbone, registry, _signer(settings.state))
-    finally:
-        registry.close()
-
-
-def _run(settings: Settings, backbone: Bundle, registry: Registry, signer: Signer) -> None:
     metrics = _metrics(settings)
-    # The audit line of a quarantine waits for the disk; the engine's thread must not.
-    clerk = ThreadPoolExecutor(1, thread_name_prefix="tenantry-clerk")
-    batcher, choice = assemble(
-        backbone,
-        settings.provider,
-        _engine_limits(settings),
-        lambda digest: registry.load_adapter(digest, backbone.manifest),
-        metrics,
-        memory=settings.state / PROVIDER_MEMORY,
-        on_failure=lambda: os.kill(os.getpid(), signal.SIGTERM),  # drain, and end
-        on_quarantine=lambda digest: clerk.submit(_note_quarantined, registry, digest),
-        progress=lambda name: logger.info("measuring the provider %s", name),
-    )
-    logger.info("provider %s: %s", choice.provider, choice.reason)
-    sockets = [
-        listen(settings.host, settings.port, variable_of("port"), settings.connections_backlog)
-    ]
-    if settings.operator_port is not None:
-        variable = variable_of("operator_port")
-        sockets.append(
-            listen(settings.host, settings.operator_port, variable, settings.connections_backlog)
+    with ExitStack() as open_parts:
+        registry = Registry.open(settings.state, backbone.digest, _registry_limits(settings))
+        open_parts.callback(registry.close)
+        signing = _key_ring(settings.state)
+        log = _event_log(settings, metrics)
+        open_parts.callback(log.close)
+        changes = LoggedChanges(log, metrics)
+        registry.on_rollout = changes.rolled
+        registry.watch(settings.registry_poll_s, metrics.refreshed, metrics.poll_failed)
+        # What a quarantine leaves behind waits for the disk; the engine's thread must not.
+        clerk = ThreadPoolExecutor(1, thread_name_prefix="tenantry-clerk")
+        open_parts.callback(clerk.shutdown)
+        batcher, choice = assemble(
+            backbone,
+            settings.provider,
+            _engine_limits(settings),
+            lambda digest: registry.load_adapter(digest, backbone.manifest),
+            metrics,
+            memory=settings.state / PROVIDER_MEMORY,
+            on_failure=lambda: os.kill(os.getpid(), signal.SIGTERM),  # drain, and end
+            on_quarantine=lambda digest: clerk.submit(_quarantined, registry, changes, digest),
+            progress=lambda name: logger.info("measuring the provider %s", name),
         )
-        logger.warning("metrics and pages, without a key, on %s", address_of(sockets[1]))
-    lifecycle = Lifecycle()
-    app = create_app(
-        registry,
-        batcher,
-        Tokeniser(backbone),
-        backbone,
-        settings,
-        metrics,
-        signer,
-        lifecycle=lifecycle,
-        operator_port=port_of(sockets[1]) if len(sockets) > 1 else None,
-    )
-    config = server_config(app, settings)
+        logger.info("provider %s: %s", choice.provider, choice.reason)
+        registry.on_deleted = partial(_forget, batcher)
+        parts = Parts(
+            registry=registry,
+            batcher=batcher,
+            tokeniser=Tokeniser(backbone),
+            bundle=backbone,
+            settings=settings,
+            metrics=metrics,
+            signing=signing,
+            log=log,
+            limits=TenantLimits(),
+            usage=UsageBook(registry, metrics),
+            lifecycle=Lifecycle(),
+        )
+        if settings.vllm_metrics:
+            metrics.registry.register(VllmMetrics(batcher, LiveNames(registry.routes)))
+        _run(parts, batcher, signing)
+
+
+def _run(parts: Parts, batcher: Batcher, signing: KeyRing) -> None:
+    """Listen, and serve with the parts until the server ends."""
+    settings, lifecycle = parts.settings, parts.lifecycle
+    sockets = _sockets(settings)
+    app = create_app(parts, operator_port=port_of(sockets[1]) if len(sockets) > 1 else None)
+    rpc = _rpc_server(app, parts)
 
     async def stop() -> None:
         if lifecycle.warm:
-            await batcher.stop(0)
+            await batcher.stop(0)  # tells those who still wait, on every wire
+        if rpc is not None:
+            await rpc.stop(_RPC_CLOSING_S)
 
-    server = Server(config, lifecycle, settings.drain_s, stop)
+    server = Server(server_config(app, settings), lifecycle, settings.drain_s, stop)
 
     async def main() -> None:
-        warming = asyncio.create_task(_warm(batcher, lifecycle, metrics, backbone))
+        # Uploads may wait for the registry; what answers need is done on the other threads.
+        threads = ThreadPoolExecutor(_THREADS + settings.uploads_max, "tenantry-beside")
+        asyncio.get_running_loop().set_default_executor(threads)
+        warming = asyncio.create_task(
+            _warm(batcher, lifecycle, parts.metrics, parts.bundle), name="warming"
+        )
         warming.add_done_callback(lambda task: _give_up(task, server))
+        chores = [
+            asyncio.create_task(parts.usage.keep_flushing(settings.usage_flush_s)),
+            asyncio.create_task(_keep_refreshing(signing)),
+        ]
         logger.info("listening on %s", address_of(sockets[0]))
-        await server.serve(sockets)
+        if rpc is not None and settings.grpc_port is not None:
+            port = await rpc.start(settings.host, settings.grpc_port)
+            logger.info("gRPC on %s port %d", settings.host, port)
+        try:
+            await server.serve(sockets)
+        finally:
+            for chore in chores:
+                chore.cancel()
+            await asyncio.wait(chores)
+            await parts.usage.flush()
         if warming.done():
             warming.result()
         if batcher.failure is not None:
@@ -170,9 +223,60 @@ def _run(settings: Settings, backbone: Bundle, registry: Registry, signer: Signe
         runner.run(main())
 
 
-def _note_quarantined(registry: Registry, digest: str) -> None:
+def _require(settings: Settings) -> None:
+    """Raise `InvalidSettings` where something that the settings ask for cannot be had."""
+    if settings.grpc_port is not None:
+        require_grpc()
+    if settings.gate_signing_keys is not None:
+        check_signing_keys(settings.gate_signing_keys)
+
+
+def _rpc_server(app: Application, parts: Parts) -> "RpcServer | None":
+    if parts.settings.grpc_port is None:
+        return None
+    from service.rpc.server import RpcServer  # an extra brings what it needs
+
+    return RpcServer(
+        app.shared.predictor,
+        parts.registry,
+        parts.lifecycle,
+        app.shared.gate,
+        parts.metrics,
+        parts.settings,
+        bodies=app.shared.bodies,
+        statistics=app.shared.statistics,
+        hidden_size=parts.bundle.manifest.hidden_size,
+    )
+
+
+def _sockets(settings: Settings) -> list[socket.socket]:
+    sockets = [
+        listen(settings.host, settings.port, variable_of("port"), settings.connections_backlog)
+    ]
+    if settings.operator_port is not None:
+        variable = variable_of("operator_port")
+        sockets.append(
+            listen(settings.host, settings.operator_port, variable, settings.connections_backlog)
+        )
+        logger.warning("metrics and pages, without a key, on %s", address_of(sockets[1]))
+    return sockets
+
+
+async def _keep_refreshing(signing: KeyRing) -> None:
+    """Take over signing keys that were rotated, until cancelled."""
+    while True:
+        await asyncio.sleep(_KEYS_POLL_S)
+        await asyncio.to_thread(signing.refresh)
+
+
+def _forget(batcher: Batcher, digests: Sequence[str]) -> None:
+    for digest in digests:
+        batcher.forget(digest)
+
+
+def _quarantined(registry: Registry, changes: LoggedChanges, digest: str) -> None:
     try:
-        registry.note_quarantined(digest, "engine")
+        changes.quarantined(registry.note_quarantined(digest, "engine"), "inf or NaN in an answer")
     except TenantryError:
         logger.exception("the audit line of a quarantine could not be written")
 
@@ -206,21 +310,39 @@ def _give_up(warming: "asyncio.Task[None]", server: Server) -> None:
 
 def _warn(settings: Settings) -> None:
     key = settings.admin_key
-    if key is None:
+    if not settings.keyed:
         logger.warning(
             "OPEN: there is no admin key, so everyone on this machine may do everything here;"
             " %s sets one",
             variable_of("admin_key"),
         )
-    elif len(key.get_secret_value()) < _SHORT_KEY:
+    elif key is not None and len(key.get_secret_value()) < _SHORT_KEY:
         logger.warning("the admin key has fewer than %d characters", _SHORT_KEY)
 
 
-def _signer(state: Path) -> Signer:
+def _key_ring(state: Path) -> KeyRing:
     try:
-        return open_signer(state)
+        return KeyRing.open(state)
     except InvalidKeyFile as error:
         raise InvalidSettings(str(error)) from error
+
+
+def _event_log(settings: Settings, metrics: Metrics) -> EventLog:
+    limits = LogLimits(
+        waiting_max=settings.events_waiting_max,
+        flush_s=settings.events_flush_s,
+        segment_bytes=settings.events_segment_bytes,
+        segment_s=settings.events_segment_s,
+        kept_s=settings.events_kept_s,
+        kept_bytes=settings.events_kept_bytes,
+    )
+    try:
+        redact = load_redactor(settings.redactor)
+        return EventLog.open(settings.state / EVENTS, limits, redact=redact, metrics=metrics)
+    except UnknownRedactor as error:
+        raise InvalidSettings(f"{variable_of('redactor')}: {error}") from error
+    except LogUnwritable as error:
+        raise StoreFull(str(error)) from error
 
 
 def _metrics(settings: Settings) -> Metrics:
@@ -238,6 +360,7 @@ def _registry_limits(settings: Settings) -> RegistryLimits:
         adapters_per_tenant_max=settings.adapters_per_tenant_max,
         adapters_max=settings.adapters_max,
         versions_per_adapter_max=settings.versions_per_adapter_max,
+        shadows_max=settings.shadows_max,
     )
 
 
@@ -248,4 +371,5 @@ def _engine_limits(settings: Settings) -> EngineLimits:
         queue_texts_max=settings.queue_texts_max,
         queue_tokens_max=settings.queue_tokens_max,
         host_cache_bytes_max=settings.host_cache_bytes_max,
+        tenant_queue_ratio=settings.tenant_queue_ratio,
     )

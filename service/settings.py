@@ -21,8 +21,9 @@ from service.errors import InvalidSettings
 
 PREFIX = "TENANTRY_"
 
-# Read by other parts of the project: where tests and benchmarks find their data sets.
-_KNOWN_ELSEWHERE = frozenset({"TENANTRY_DATA"})
+# Read by other parts of the project: where tests and benchmarks find their data sets, and what the
+# commands that call a server are told.
+_KNOWN_ELSEWHERE = frozenset({"TENANTRY_DATA", "TENANTRY_KEY", "TENANTRY_URL"})
 
 _REFERENCE_HEAD = (
     "Each is an environment variable; those that `tenantry serve --help` lists are flags too, and",
@@ -53,6 +54,10 @@ class Settings(BaseSettings):
     """A port of its own, without keys, for metrics and pages; keep it off the public network."""
     admin_key: SecretStr | None = None
     """The operator's key; without one the server is open, and on the loopback address only."""
+    admin_key_file: Path | None = None
+    """A file of operator's keys, one a line, all of them valid; read again when it changes."""
+    grpc_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port of the Open Inference Protocol over gRPC, on the same host; not set: none."""
 
     provider: Literal["auto", "cpu", "openvino", "cuda"] = "auto"
     """Where the graph runs; `auto` measures what there is and remembers the fastest."""
@@ -67,6 +72,8 @@ class Settings(BaseSettings):
     """Texts that may wait for a forward pass; beyond that requests get 503."""
     queue_tokens_max: int = Field(default=262_144, ge=1)
     """Tokens that may wait for a forward pass; beyond that requests get 503."""
+    tenant_queue_ratio: float = Field(default=1.0, gt=0, le=100)
+    """A tenant's waiting work over what the queue has free, times its weight; beyond that 429."""
     request_timeout_s_max: float = Field(default=60.0, gt=0)
     """Longest wait for an answer; `X-Timeout-Ms` can only shorten it."""
     drain_s: float = Field(default=30.0, ge=0)
@@ -90,6 +97,8 @@ class Settings(BaseSettings):
     """Uploads that are received and checked at once; beyond that 503."""
     connections_backlog: int = Field(default=2048, ge=1)
     """Connections that may wait to be accepted."""
+    connections_max: int = Field(default=16_384, ge=1)
+    """Connections that are open at once, as far as the limit of open files allows; beyond, 503."""
     keep_alive_s: int = Field(default=75, ge=1)
     """How long an idle connection is kept open."""
 
@@ -103,6 +112,49 @@ class Settings(BaseSettings):
     """Versions of one adapter."""
     tenant_series_max: int = Field(default=200, ge=0)
     """Tenants with a metric series of their own; later ones are counted under `_other`."""
+
+    shadows_max: int = Field(default=4, ge=0, le=64)
+    """Shadow versions in one rollout."""
+    registry_poll_s: float = Field(default=0.5, gt=0, le=2)
+    """How often the registry is asked for what other processes changed."""
+    usage_flush_s: float = Field(default=10.0, gt=0)
+    """How often usage is written down; a crash can lose this much of it."""
+
+    gate_holdout_required: bool = False
+    """Whether an upload must bring a hold-out."""
+    gate_holdout_rows_max: int = Field(default=2000, ge=10)
+    """Rows of a hold-out that are measured: drawn at random, the same ones each time."""
+    gate_accuracy_drop_max: float = Field(default=0.02, ge=0, le=1)
+    """How much less accurate than the live version, in points of the interval's near end."""
+    gate_baseline_drop_max: float = Field(default=0.0, ge=-1, le=1)
+    """How much less accurate than nearest centroids on the bare backbone (negative transfer)."""
+    gate_calibration_error_max: float | None = Field(default=None, ge=0, le=1)
+    """Largest calibration error of the answers as they would be served; not set: any."""
+    gate_licenses: tuple[str, ...] | None = None
+    """Licences that an upload may have, as a JSON list; not set: any, and none."""
+    gate_signing_keys: Path | None = None
+    """Directory of public keys; where it is set, every upload must be signed by one of them."""
+
+    event_log: bool = True
+    """Whether predictions are logged for the sidecar; labels and rollouts always are."""
+    events_waiting_max: int = Field(default=65_536, ge=1)
+    """Predictions that may wait to be logged; beyond that they are dropped and counted."""
+    events_flush_s: float = Field(default=1.0, gt=0)
+    """How often the log is written and synced; a crash can lose this much of its predictions."""
+    events_segment_bytes: int = Field(default=64 * _MIB, ge=1 << 16)
+    """Size at which a segment of the log is sealed."""
+    events_segment_s: float = Field(default=3600.0, gt=0)
+    """Age at which a segment of the log is sealed."""
+    events_kept_s: float = Field(default=30 * 86_400.0, gt=0)
+    """Age at which a segment of the log is deleted."""
+    events_kept_bytes: int = Field(default=20 * _GIB, ge=1 << 20)
+    """Size of the log beyond which its oldest segments are deleted."""
+    redactor: str = "standard"
+    """What takes personal data out of logged texts: an entry point of `tenantry.redactors`."""
+    audit_ratio: float = Field(default=0.0, ge=0, le=1)
+    """Share of the predictions that are marked to be labelled, drawn at random."""
+    vllm_metrics: bool = False
+    """Whether `vllm:` gauges are exported for gateways that route by them; they name tenants."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe level that is logged."""
@@ -123,9 +175,14 @@ class Settings(BaseSettings):
             raise ValueError("must be printable ASCII without spaces, or no header can carry it")
         return key
 
+    @property
+    def keyed(self) -> bool:
+        """Return whether callers need a key."""
+        return self.admin_key is not None or self.admin_key_file is not None
+
     @model_validator(mode="after")
     def _open_means_loopback(self) -> Self:
-        if self.admin_key is None and not is_loopback(self.host):
+        if not self.keyed and not is_loopback(self.host):
             raise ValueError(
                 f"host {self.host} can be reached from elsewhere, and there is no admin key: set"
                 f" {PREFIX}ADMIN_KEY, or listen on 127.0.0.1"
@@ -181,6 +238,8 @@ def _unknown(name: str) -> str | None:
 
 def _line(error: typing.Any) -> str:  # pydantic's ErrorDetails, whose name is private to its core
     message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "tuple_type":
+        message = 'must be a JSON list, such as ["one", "another"]'
     if not error["loc"]:
         return message
     field = str(error["loc"][0])
@@ -213,7 +272,16 @@ def _type_name(annotation: object) -> str:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Literal:
         return " | ".join(f"`{value}`" for value in arguments)
+    if origin is tuple:
+        return f"list of {_type_name(arguments[0])}"
     if origin is types.UnionType or origin is typing.Union:
         return " | ".join(_type_name(kind) for kind in arguments if kind is not type(None))
-    names = {Path: "path", SecretStr: "secret", str: "text", int: "integer", float: "number"}
+    names = {
+        Path: "path",
+        SecretStr: "secret",
+        str: "text",
+        bool: "true | false",
+        int: "integer",
+        float: "number",
+    }
     return names[typing.cast(type, annotation)]

@@ -1,5 +1,6 @@
 """The application: every route, behind the edge."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Response
@@ -7,36 +8,86 @@ from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api import adapters, audit, native, oip, operations, rollouts, tenants
+from service.api import (
+    adapters,
+    audit,
+    feedback,
+    hf,
+    keys,
+    native,
+    oip,
+    oip_models,
+    operations,
+    rollouts,
+    tei,
+    tenants,
+    usage,
+    vllm,
+)
 from service.api.answers import json_response
 from service.api.bodies import Bodies
-from service.api.callers import gate_of
+from service.api.callers import Gate, gate_of
+from service.api.changes import Changes
 from service.api.documents import Documents
 from service.api.lifecycle import Lifecycle
 from service.api.middleware import Edge
-from service.api.oip_models import OipModels
+from service.api.oip_catalogue import Catalogue
+from service.api.oip_statistics import Statistics
 from service.api.openapi import describe
-from service.api.ports import Batcher, Tokeniser
+from service.api.ports import Batcher, Signing, Tokeniser
 from service.api.prediction import Predictor
+from service.api.recording import Log, LoggedPredictions, LoggedReferences
 from service.api.reference_page import reference_page
-from service.api.routes import RawRoute
+from service.api.routes import GuardedRoute, RawRoute
 from service.api.status_page import StatusPage
 from service.api.uploads import Uploads
 from service.api.version import VERSION
 from service.engine.bundle import Bundle
-from service.events.ids import Signer
+from service.limits import TenantLimits
 from service.metrics import Metrics
 from service.registry.registry import Registry
 from service.settings import Settings
+from service.usage import UsageBook
 
 _TAGS = [
-    {"name": native.TAG, "description": "Texts in, labels out."},
+    {"name": native.TAG, "description": "Texts in, labels out, and labels back."},
     {"name": oip.TAG, "description": "The same for KServe, Triton and MLServer clients."},
+    {"name": tei.TAG, "description": "The same for clients of Text Embeddings Inference."},
+    {"name": hf.TAG, "description": "The same for `huggingface_hub`."},
+    {"name": vllm.TAG, "description": "The same for clients of vLLM."},
     {"name": tenants.TAG, "description": "Who has adapters here."},
     {"name": adapters.TAG, "description": "What tenants uploaded."},
-    {"name": rollouts.TAG, "description": "Which version answers."},
+    {"name": rollouts.TAG, "description": "Which versions answer."},
     {"name": operations.TAG, "description": "For those who run the service."},
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the application is made of; whoever makes them starts and stops them."""
+
+    registry: Registry
+    batcher: Batcher
+    tokeniser: Tokeniser
+    bundle: Bundle
+    settings: Settings
+    metrics: Metrics
+    signing: Signing
+    log: Log
+    limits: TenantLimits
+    usage: UsageBook
+    lifecycle: Lifecycle
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the routes share, and servers of other protocols too."""
+
+    predictor: Predictor
+    bodies: Bodies
+    documents: Documents
+    statistics: Statistics
+    gate: Gate
 
 
 class Application(FastAPI):
@@ -47,6 +98,7 @@ class Application(FastAPI):
     """
 
     edge: Edge
+    shared: Shared
 
     def build_middleware_stack(self) -> ASGIApp:
         """Return the edge: nothing else may stand before the routes."""
@@ -77,22 +129,10 @@ class Shortcut:
         await self._others(scope, receive, send)
 
 
-def create_app(
-    registry: Registry,
-    batcher: Batcher,
-    tokeniser: Tokeniser,
-    bundle: Bundle,
-    settings: Settings,
-    metrics: Metrics,
-    signer: Signer,
-    *,
-    lifecycle: Lifecycle,
-    operator_port: int | None = None,
-) -> FastAPI:
+def create_app(parts: Parts, *, operator_port: int | None = None) -> Application:
     """Return the application.
 
     `operator_port` is the port that is bound, which settings cannot say where they ask for any.
-    Whoever makes the application starts and stops the batcher, and keeps `lifecycle` true.
     """
     app = Application(
         title="Tenantry",
@@ -102,41 +142,101 @@ def create_app(
         openapi_url=None,
         redirect_slashes=False,
     )
-    bodies = Bodies(settings.bodies_bytes_max)
-    documents = Documents(bodies, settings.max_body_bytes)
-    predictor = Predictor(
-        registry,
-        tokeniser,
-        batcher,
-        signer,
-        metrics,
-        bundle_digest=bundle.digest,
-        max_inputs=settings.max_inputs,
-        timeout_s_max=settings.request_timeout_s_max,
-    )
-    native.Predict(predictor, bodies, settings.max_body_bytes).mount(app)
-    oip.Infer(predictor, bodies, settings.max_body_bytes).mount(app)
-    OipModels(registry, lifecycle, documents, bundle.manifest.hidden_size).mount(app)
-    tenants.Tenants(registry, documents).mount(app)
-    adapters.Adapters(registry).mount(app)
-    Uploads(registry, batcher, tokeniser, bundle, bodies, metrics, settings).mount(app)
-    rollouts.Rollouts(registry, documents).mount(app)
-    audit.Audit(registry).mount(app)
-    operations.Operations(lifecycle, metrics.registry).mount(app)
-    StatusPage(registry, batcher, bundle, lifecycle).mount(app)
-    _mount_reference(app, settings)
-    metrics.watch(batcher.status)
+    app.router.route_class = GuardedRoute
+    app.shared = _shared(parts)
+    _mount_asking(app, parts, app.shared)
+    _mount_running(app, parts, app.shared)
+    _mount_reference(app, parts.settings)
+    parts.metrics.watch(parts.batcher.status)
     app.edge = Edge(
         Shortcut(app),
         routes=[route for route in app.routes if isinstance(route, Route)],
-        gate=gate_of(settings),
-        lifecycle=lifecycle,
-        bodies=bodies,
-        metrics=metrics,
-        settings=settings,
+        gate=app.shared.gate,
+        lifecycle=parts.lifecycle,
+        bodies=app.shared.bodies,
+        metrics=parts.metrics,
+        settings=parts.settings,
         operator_port=operator_port,
     )
     return app
+
+
+def _shared(parts: Parts) -> Shared:
+    settings = parts.settings
+    predictor = Predictor(
+        parts.registry,
+        parts.tokeniser,
+        parts.batcher,
+        parts.signing,
+        parts.metrics,
+        LoggedPredictions(parts.log, enabled=settings.event_log, audit_ratio=settings.audit_ratio),
+        parts.limits,
+        parts.usage,
+        bundle_digest=parts.bundle.digest,
+        max_inputs=settings.max_inputs,
+        timeout_s_max=settings.request_timeout_s_max,
+        audit_ratio=settings.audit_ratio,
+    )
+    bodies = Bodies(settings.bodies_bytes_max)
+    return Shared(
+        predictor,
+        bodies,
+        Documents(bodies, settings.max_body_bytes),
+        Statistics(parts.registry),
+        gate_of(settings, parts.registry.authenticate),
+    )
+
+
+def _mount_asking(app: FastAPI, parts: Parts, shared: Shared) -> None:
+    """Add the routes of those who ask, on every wire."""
+    predictor, bodies, limit = shared.predictor, shared.bodies, parts.settings.max_body_bytes
+    registry, bundle, lifecycle = parts.registry, parts.bundle, parts.lifecycle
+    hidden_size = bundle.manifest.hidden_size
+    native.Predict(predictor, bodies, limit).mount(app)
+    oip.Infer(predictor, bodies, limit, shared.statistics).mount(app)
+    catalogue = Catalogue(registry, lifecycle, hidden_size)
+    oip_models.ModelStatistics(catalogue, shared.statistics).mount(app)
+    oip_models.OipModels(registry, lifecycle, shared.documents, hidden_size).mount(app)
+    tei.TeiPredict(predictor, bodies, limit).mount(app)
+    tei.TeiEmbed(predictor, bodies, limit, hidden_size).mount(app)
+    tei.TeiModels(registry, parts.batcher, lifecycle, bundle, parts.settings).mount(app)
+    hf.HfClassify(predictor, bodies, limit).mount(app)
+    vllm.Classify(predictor, bodies, limit, bundle.manifest.max_length).mount(app)
+    vllm.VllmModels(registry, bundle).mount(app)
+    feedback.Feedback(
+        registry,
+        parts.signing,
+        parts.log,
+        bodies,
+        parts.metrics,
+        max_body_bytes=limit,
+        timeout_s_max=parts.settings.request_timeout_s_max,
+    ).mount(app)
+
+
+def _mount_running(app: FastAPI, parts: Parts, shared: Shared) -> None:
+    """Add the routes of ML teams and operators."""
+    registry, documents = parts.registry, shared.documents
+    references = LoggedReferences(parts.log, parts.batcher.status, registry.tenant_settings)
+    changes = Changes()
+    tenants.Tenants(registry, documents, changes).mount(app)
+    keys.Keys(registry, documents, changes).mount(app)
+    usage.UsageReport(registry, parts.usage).mount(app)
+    adapters.Adapters(registry, changes).mount(app)
+    Uploads(
+        registry,
+        parts.batcher,
+        parts.tokeniser,
+        parts.bundle,
+        shared.bodies,
+        parts.metrics,
+        parts.settings,
+        on_reference=references.keep,
+    ).mount(app)
+    rollouts.Rollouts(registry, documents, changes).mount(app)
+    audit.Audit(registry).mount(app)
+    operations.Operations(parts.lifecycle, parts.metrics.registry).mount(app)
+    StatusPage(registry, parts.batcher, parts.bundle, parts.lifecycle).mount(app)
 
 
 def _mount_reference(app: FastAPI, settings: Settings) -> None:

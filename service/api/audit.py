@@ -3,15 +3,17 @@
 import asyncio
 import re
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import FastAPI, Query, Response
+from fastapi import FastAPI, Query, Request, Response
 
 from service.api.answers import json_response
+from service.api.call import call_of
 from service.api.openapi import example_of, refusals
 from service.api.schemas import AuditDocument
-from service.errors import MalformedRequest
+from service.errors import MalformedRequest, UnknownTenant
+from service.registry.records import AuditPage
 from service.registry.registry import Registry
 
 TAG = "Operation"
@@ -32,32 +34,53 @@ class Audit:
             methods=["GET"],
             tags=[TAG],
             summary="Show who changed what",
-            responses={200: example_of(AuditDocument, _EXAMPLE), **refusals(MalformedRequest)},
+            responses={
+                200: example_of(AuditDocument, _EXAMPLE),
+                **refusals(MalformedRequest, UnknownTenant),
+            },
         )
 
     async def lines(
         self,
+        request: Request,
         tenant: Annotated[str | None, Query(description="only this tenant's lines")] = None,
         since: Annotated[
             str | None, Query(description="only lines from this time on, ISO 8601")
         ] = None,
         cursor: Annotated[str | None, Query(description="as the page before gave it")] = None,
     ) -> Response:
-        """Show changes, oldest first: who, what, when, and the state before and after."""
-        moment = None
-        if since is not None:
-            try:
-                moment = datetime.fromisoformat(since)
-            except ValueError:
-                raise MalformedRequest("since must be a time in ISO 8601") from None
+        """Show changes, oldest first: who, what, when, and the state before and after.
+
+        A tenant's key shows the lines of its tenant, since that was made; an admin key all lines.
+        """
+        moment = None if since is None else _moment(since)
         if cursor is not None and not _CURSOR.fullmatch(cursor):
             raise MalformedRequest("cursor must be as the page before gave it")
-        page = await asyncio.to_thread(
-            self._registry.audit, tenant, moment, None if cursor is None else int(cursor)
-        )
+        caller = call_of(request.scope).admitted
+        number = None if cursor is None else int(cursor)
+        if caller.tenant is None:
+            page = await asyncio.to_thread(self._registry.audit, tenant, moment, number)
+        else:
+            own = caller.tenant
+            caller.require("admin", own if tenant is None else tenant)
+            page = await asyncio.to_thread(self._own_lines, own, moment, number)
         return json_response(
             {"lines": [asdict(line) for line in page.lines], "cursor": page.cursor}
         )
+
+    def _own_lines(self, tenant: str, since: datetime | None, cursor: int | None) -> AuditPage:
+        """Return lines of a tenant, and none of another one that had its name before it."""
+        made = datetime.fromisoformat(self._registry.tenant(tenant).created_at)
+        return self._registry.audit(tenant, made if since is None else max(since, made), cursor)
+
+
+def _moment(text: str) -> datetime:
+    """Return a time in UTC, which it is where it does not say otherwise."""
+    try:
+        given = datetime.fromisoformat(text)
+        return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise MalformedRequest("since must be a time in ISO 8601") from None
 
 
 _EXAMPLE = {

@@ -2,6 +2,7 @@
 
 import asyncio
 import zlib
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Protocol
@@ -9,11 +10,18 @@ from typing import Protocol
 from starlette.types import Receive
 
 from service.api.call import Call, ClientLeft
-from service.errors import BodyTooLarge, MalformedRequest, QueueFull, WrongMediaType
+from service.errors import (
+    BodyTooLarge,
+    MalformedRequest,
+    QueueFull,
+    TenantLimited,
+    WrongMediaType,
+)
 
 _PIECE_BYTES = 1 << 20
 _LINGER_BYTES = 16 << 20
 _LINGER_S = 2.0
+_RETRY_S = 1.0  # nobody knows when a body is let go of
 _GZIP_BITS, _ZLIB_BITS, _RAW_BITS = 31, 15, -15
 
 
@@ -33,12 +41,15 @@ class Bodies:
     """Reads the bodies of one process.
 
     `bytes_max` bounds the memory of all bodies that are held at once; a request holds its own
-    until `release`. How long a body may take, its connection knows.
+    until `release`. Beside its first body a tenant may hold no more than there is room left, so
+    that one that sends much and slowly leaves half of it to others. How long a body may take, its
+    connection knows.
     """
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
         self.held_bytes = 0
+        self._held_by: Counter[str] = Counter()
 
     async def read(self, call: Call, receive: Receive, limit: int) -> bytes:
         """Return the whole body, decompressed; at most `limit` bytes, before and after."""
@@ -62,7 +73,14 @@ class Bodies:
 
     def release(self, call: Call) -> None:
         """Give back what a request held."""
+        if not call.body_bytes:
+            return
         self.held_bytes -= call.body_bytes
+        tenant = _tenant_of(call)
+        if tenant is not None:
+            self._held_by[tenant] -= call.body_bytes
+            if not self._held_by[tenant]:
+                del self._held_by[tenant]
         call.body_bytes = 0
 
     async def _decoded(
@@ -108,10 +126,24 @@ class Bodies:
 
     def _hold(self, call: Call, count: int, limit: int) -> None:
         _check_size(call.body_bytes + count, limit)
-        if self.held_bytes + count > self._bytes_max:
+        room = self._bytes_max - self.held_bytes
+        if count > room:
             raise QueueFull("the server holds as many request bodies as it may; try again")
+        tenant = _tenant_of(call)
+        if tenant is not None:
+            held = self._held_by[tenant]
+            if held > call.body_bytes and held + count > room:
+                raise TenantLimited(
+                    "the server holds as many request bodies of this tenant as it may", _RETRY_S
+                )
+            self._held_by[tenant] += count
         call.body_bytes += count
         self.held_bytes += count
+
+
+def _tenant_of(call: Call) -> str | None:
+    """Return whose key a request shows; None for an operator's."""
+    return None if call.caller is None else call.caller.tenant
 
 
 def _check_length(call: Call, limit: int) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from starlette.types import Scope
@@ -37,10 +38,15 @@ class Call:
     log: dict[str, object] = field(default_factory=dict)  # what routes add to the log line
 
     @property
+    def admitted(self) -> Caller:
+        """Return the caller."""
+        assert self.caller is not None, "the edge admits a caller before any route runs"
+        return self.caller
+
+    @property
     def actor(self) -> str:
         """Return how the audit trail names the caller."""
-        assert self.caller is not None, "the edge admits a caller before any route runs"
-        return self.caller.actor
+        return self.admitted.actor
 
     def deadline_s(self, timeout_s_max: float) -> float:
         """Return when this request's answer is too late, on the monotonic clock.
@@ -58,7 +64,7 @@ class Call:
 
 def begin_call(scope: Scope) -> Call:
     """Return the call of a request that has just arrived, and leave it in its scope."""
-    headers: dict[bytes, bytes] = dict(scope["headers"])
+    headers = _single(scope["headers"])
     given_id = headers.get(b"x-request-id")
     if given_id is not None and _PLAIN_ID.fullmatch(given_id):
         request_id = given_id.decode("ascii")
@@ -77,6 +83,21 @@ def call_of(scope: Scope) -> Call:
     """Return the call that the edge left in the scope."""
     call: Call = scope[_SCOPE_KEY]
     return call
+
+
+def _single(pairs: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Return the headers by name, a repeated one as its list (RFC 9110, 5.3).
+
+    So a second `Authorization`, `Host` or `If-Match` makes a value that nothing takes, where the
+    first or the last of them would be taken by one of two servers in a row and not by the other.
+    """
+    headers = dict(pairs)
+    if len(headers) == len(pairs):
+        return headers
+    headers.clear()
+    for name, value in pairs:
+        headers[name] = headers[name] + b", " + value if name in headers else value
+    return headers
 
 
 def _continue_trace(call: Call, traceparent: bytes) -> None:

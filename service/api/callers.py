@@ -1,24 +1,89 @@
 """Who calls: the gates that let a request in, and the caller that they make of it."""
 
-import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from service.errors import ForeignHost, NotAuthenticated
+from service.api.admin_keys import AdminKeys
+from service.errors import ForeignHost, NotAuthenticated, NotPermitted, UnknownTenant
+from service.registry.records import SCOPES, Scope
 from service.settings import Settings, is_loopback
 
 Headers = Mapping[bytes, bytes]
 
 _REFUSED = "send the header Authorization: Bearer <key>, with a key that this server knows"
+_EVERY_SCOPE = frozenset(SCOPES)
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Someone whom a gate let in."""
+    """Someone whom a gate let in, and what they may do."""
 
     actor: str  # how the audit trail names them
+    tenant: str | None = None  # whose key it is; None: the operator's, who may do everything
+    scopes: frozenset[Scope] = _EVERY_SCOPE
+
+    def sees(self, tenant: str) -> bool:
+        """Say whether a tenant is there for this caller."""
+        return self.tenant is None or self.tenant == tenant
+
+    def holds(self, scope: Scope) -> bool:
+        """Say whether the caller has a scope, for every tenant that it sees."""
+        return self.tenant is None or scope in self.scopes or "admin" in self.scopes
+
+    def require(self, scope: Scope, tenant: str) -> None:
+        """Raise `UnknownTenant` for a tenant that is not seen, `NotPermitted` without the scope.
+
+        Another tenant is told of in the very words in which the registry tells of one that does
+        not exist.
+        """
+        self.require_sight(tenant)
+        self.require_scope(scope)
+
+    def require_sight(self, tenant: str) -> None:
+        """Raise `UnknownTenant` for a tenant that is not there for this caller."""
+        if not self.sees(tenant):
+            raise UnknownTenant(f"there is no tenant {tenant[:80]!r}")
+
+    def require_scope(self, scope: Scope) -> None:
+        """Raise `NotPermitted` for a caller without the scope."""
+        if not self.holds(scope):
+            held = ", ".join(known for known in SCOPES if known in self.scopes)
+            raise NotPermitted(f"this needs a key with the scope {scope}; this one has {held}")
+
+    def require_operator(self) -> None:
+        """Raise `NotPermitted` for everyone but the operator."""
+        if self.tenant is not None:
+            raise NotPermitted("this is for the operator alone: it needs an admin key")
+
+
+OPERATOR = Caller("operator")
+# Whoever asks what everyone may know, the probes for one.
+ANONYMOUS = Caller("anonymous", "", frozenset())
+
+
+class KnownKey(Protocol):
+    """What a tenant's key opens; the registry's records are such."""
+
+    @property
+    def id(self) -> str:
+        """Return what the key is called where it must not be shown."""
+        ...
+
+    @property
+    def tenant(self) -> str:
+        """Return whose key it is."""
+        ...
+
+    @property
+    def scopes(self) -> Collection[Scope]:
+        """Return what the key is good for."""
+        ...
+
+
+# Finds a tenant's key in memory; None for one that is wrong or revoked.
+Authenticate = Callable[[str], KnownKey | None]
 
 
 class Gate(Protocol):
@@ -29,29 +94,31 @@ class Gate(Protocol):
 
 
 class KeyGate:
-    """Lets in who shows the admin key."""
+    """Lets in who shows an admin key, or the key of a tenant."""
 
-    def __init__(self, admin_key: str) -> None:
-        self._key = admin_key.encode("ascii")
+    def __init__(self, admin_keys: AdminKeys, authenticate: Authenticate) -> None:
+        self._admin_keys = admin_keys
+        self._authenticate = authenticate
         self._admin = Caller("admin")
 
     def admit(self, headers: Headers) -> Caller:
-        """Return the caller of a request that carries the key."""
-        scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(key.strip(), self._key):
-            raise NotAuthenticated(_REFUSED)
-        return self._admin
+        """Return the caller of a request that carries a key."""
+        key = _bearer(headers)
+        if self._admin_keys.hold(key):
+            return self._admin
+        return _holder(key, self._authenticate)
 
 
 class OpenGate:
-    """Lets in who is on this machine and calls it by a loopback name.
+    """Lets in who is on this machine and calls it by a loopback name; as the operator.
 
     The checks are against DNS rebinding and foreign pages in a local browser: a page cannot forge
-    the Host that its browser sends, nor the Origin.
+    the Host that its browser sends, nor the Origin. Who shows a key all the same is who the key
+    says, so that a tenant's client can be tried out.
     """
 
-    def __init__(self) -> None:
-        self._operator = Caller("operator")
+    def __init__(self, authenticate: Authenticate) -> None:
+        self._authenticate = authenticate
 
     def admit(self, headers: Headers) -> Caller:
         """Return the caller of a request that was meant for this machine."""
@@ -63,14 +130,39 @@ class OpenGate:
         origin = headers.get(b"origin")
         if origin is not None and _authority(origin.decode("latin-1")) != host.lower():
             raise ForeignHost("without an admin key this server answers to its own pages only")
-        return self._operator
+        if b"authorization" in headers:
+            return _holder(_bearer(headers), self._authenticate)
+        return OPERATOR
 
 
-def gate_of(settings: Settings) -> Gate:
-    """Return the gate that the settings ask for."""
-    if settings.admin_key is None:
-        return OpenGate()
-    return KeyGate(settings.admin_key.get_secret_value())
+def gate_of(settings: Settings, authenticate: Authenticate) -> Gate:
+    """Return the gate that the settings ask for.
+
+    `authenticate` finds the keys of tenants. Raises `InvalidSettings` where there is a file of
+    admin keys that cannot be used.
+    """
+    if not settings.keyed:
+        return OpenGate(authenticate)
+    key = settings.admin_key
+    given = None if key is None else key.get_secret_value()
+    return KeyGate(AdminKeys(given, settings.admin_key_file), authenticate)
+
+
+def _bearer(headers: Headers) -> bytes:
+    """Return the key that a request carries; raise `NotAuthenticated` where it carries none."""
+    scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
+    key = key.strip()
+    if scheme.lower() != b"bearer" or not key:
+        raise NotAuthenticated(_REFUSED)
+    return key
+
+
+def _holder(key: bytes, authenticate: Authenticate) -> Caller:
+    # Keys are ASCII, and what is not cannot be one; no other text is looked at in another way.
+    found = authenticate(key.decode("ascii")) if key.isascii() else None
+    if found is None:
+        raise NotAuthenticated(_REFUSED)
+    return Caller(f"key:{found.id}@{found.tenant}", found.tenant, frozenset(found.scopes))
 
 
 def _name(host: str) -> str:

@@ -11,6 +11,9 @@ from service.api.requests import require_json
 from service.engine.strict_json import UnreadableJson, parse_object
 from service.errors import MalformedRequest, UnacceptableRequest
 
+_FLAWS_MAX = 20
+_PLACE_MAX = 200  # characters of the name of a field
+
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -30,10 +33,13 @@ class Documents:
         try:
             return model.model_validate(await self.read_object(request))
         except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False)
             lines = [
-                f"{'.'.join(map(str, item['loc'])) or 'the body'}: {item['msg']}"
-                for item in error.errors(include_url=False, include_input=False)
+                f"{'.'.join(map(str, item['loc']))[:_PLACE_MAX] or 'the body'}: {item['msg']}"
+                for item in found[:_FLAWS_MAX]
             ]
+            if len(found) > _FLAWS_MAX:
+                lines.append(f"and {len(found) - _FLAWS_MAX} more")
             raise UnacceptableRequest("; ".join(lines)) from error
 
     async def read_object(

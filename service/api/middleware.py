@@ -14,30 +14,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.bodies import Bodies
 from service.api.call import Call, ClientLeft, begin_call
-from service.api.callers import Caller, Gate
+from service.api.callers import ANONYMOUS, OPERATOR, Gate
+from service.api.connection import SURPLUS
+from service.api.error_bodies import error_body
 from service.api.lifecycle import Lifecycle
 from service.api.logs import FIELDS
-from service.api.problems import (
-    CODES,
-    INTERNAL,
-    Problem,
-    oip_error_body,
-    problem_body,
-    problem_of,
-)
-from service.errors import Stopping, UnknownPath
+from service.api.permissions import FREE_PATHS
+from service.api.problems import CODES, INTERNAL, Problem, problem_of
+from service.errors import QueueFull, Stopping, UnknownPath
 from service.metrics import Metrics, RouteSeries
 from service.settings import Settings
 
-OIP_PREFIX = "/v2"
 PROBES = frozenset({"/livez", "/readyz"})
 METRICS_PATH = "/metrics"
 OPERATOR_PATHS = PROBES | {METRICS_PATH, "/", "/docs", "/openapi.json"}
 
 _WHILE_DRAINING = PROBES | {METRICS_PATH, "/v2/health/live", "/v2/health/ready"}
-_OPERATOR = Caller("operator")
 _UNKNOWN_ROUTE = "unknown"
-_JSON, _PROBLEM_JSON = b"application/json", b"application/problem+json"
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +63,7 @@ class Edge:
         self._operator_port = operator_port
         # A port of its own frees the operator's pages from the key, not an open server's pages
         # from the check of Host and Origin.
-        self._operator_gate = gate if settings.admin_key is None else None
+        self._operator_gate = None if settings.keyed else gate
         metrics.declare_reasons(CODES)
         self._unknown = metrics.route(_UNKNOWN_ROUTE)
         self._series: dict[tuple[str, str], RouteSeries] = {
@@ -111,14 +104,17 @@ class Edge:
         path = scope["path"]
         if self._lifecycle.draining and path not in _WHILE_DRAINING:
             raise Stopping("the server is stopping; ask another, or the same one a little later")
+        if SURPLUS in scope and path not in _WHILE_DRAINING:
+            raise QueueFull("the server holds as many connections as it may; try again")
         gate: Gate | None = self._gate
         if self._operator_port is not None and scope["server"][1] == self._operator_port:
             if path not in OPERATOR_PATHS:
                 raise UnknownPath("this port is for metrics and pages alone")
             gate = self._operator_gate
-        elif path in PROBES and self._operator_gate is None:
-            gate = None
-        call.caller = _OPERATOR if gate is None else gate.admit(call.headers)
+        elif path in FREE_PATHS and self._operator_gate is None:
+            call.caller = ANONYMOUS
+            return
+        call.caller = OPERATOR if gate is None else gate.admit(call.headers)
 
     async def _tell(
         self, error: Exception, call: Call, scope: Scope, receive: Receive, send: Send
@@ -166,16 +162,13 @@ class Edge:
 
 async def _send_problem(problem: Problem, call: Call, scope: Scope, send: Send) -> None:
     """Send an answer, all but its end."""
-    if scope["path"].startswith(OIP_PREFIX):
-        body, media_type = oip_error_body(problem), _JSON
-    else:
-        body, media_type = problem_body(problem, call.request_id), _PROBLEM_JSON
+    status, body, media_type = error_body(problem, scope["path"], call.request_id)
     headers = [
         (b"content-type", media_type),
         (b"content-length", b"%d" % len(body)),
         *problem.headers,
     ]
-    await send({"type": "http.response.start", "status": problem.kind.status, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": True})
 
 

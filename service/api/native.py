@@ -2,17 +2,16 @@
 
 from typing import Any
 
-import msgspec
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from service.api.answers import send_json, version_number
+from service.api.asking import JsonReader, Shown, Template, mount_asking
 from service.api.bodies import Bodies
 from service.api.call import call_of
-from service.api.openapi import ASKING, TIMEOUT, example_of, refusals, struct_body
+from service.api.openapi import ASKING, refusals
 from service.api.prediction import Predicted, Predictor
-from service.api.requests import Pair, PredictRequest, decode, require_json
-from service.api.routes import RawRoute
+from service.api.requests import Pair, PredictRequest
 from service.api.schemas import EXAMPLE_BACKBONE, EXAMPLE_DIGEST, EXAMPLE_ID, PredictAnswer
 from service.engine.tokens import Input
 
@@ -26,42 +25,32 @@ class Predict:
 
     def __init__(self, predictor: Predictor, bodies: Bodies, max_body_bytes: int) -> None:
         self._predictor = predictor
-        self._bodies = bodies
-        self._max_body_bytes = max_body_bytes
-        self._decoder = msgspec.json.Decoder(PredictRequest)
+        self._reader = JsonReader(PredictRequest, bodies, max_body_bytes)
 
     def mount(self, app: FastAPI) -> None:
         """Add the routes to an application."""
-        for path, name, summary in (
-            (_PATH, "predict", "Classify texts"),
-            (_VERSION_PATH, "predict_version", "Classify texts with one version"),
-        ):
-            route = RawRoute(
-                path,
-                self,
-                methods=["POST"],
-                name=name,
-                summary=summary,
-                description=(
-                    "Answers with the softmax over the version's labels, for each text on its"
-                    " own. `id` is what a label needs later to find its prediction."
-                ),
-                tags=[TAG],
-                responses={
-                    200: example_of(PredictAnswer, _ANSWER),
-                    **refusals(*ASKING, body=True),
-                },
-                request_body=struct_body(PredictRequest, _REQUESTS),
-                parameters=[TIMEOUT],
-            )
-            app.router.routes.append(route)
+        shown = Shown(
+            TAG,
+            "Answers with the softmax over the version's labels, for each text on its own. `id`"
+            " is what a label needs later to find its prediction.",
+            PredictRequest,
+            _REQUESTS,
+            PredictAnswer,
+            _ANSWER,
+            refusals(*ASKING, body=True),
+        )
+        mount_asking(
+            app,
+            self,
+            shown,
+            Template(_PATH, "predict", "Classify texts"),
+            Template(_VERSION_PATH, "predict_version", "Classify texts with one version"),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI asks for it."""
         call = call_of(scope)
-        require_json(call)
-        body = await self._bodies.read(call, receive, self._max_body_bytes)
-        request = decode(self._decoder, body)
+        request = await self._reader.read(call, receive)
         path = scope["path_params"]
         version = path.get("version")
         model = (
@@ -69,8 +58,14 @@ class Predict:
             path["adapter"],
             None if version is None else version_number(version),
         )
-        inputs = [_input(item) for item in request.inputs]
-        predicted = await self._predictor.predict(call, receive, model, inputs)
+        predicted = await self._predictor.predict(
+            call,
+            receive,
+            model,
+            [_input(item) for item in request.inputs],
+            routing_key=request.routing_key,
+            group=request.group,
+        )
         await send_json(send, _document(request, predicted))
 
 
@@ -113,6 +108,8 @@ def _prediction(request: PredictRequest, predicted: Predicted, row: int) -> dict
         told["truncated"] = True
     if predicted.route.calibrated:
         told["calibrated"] = True
+    if predicted.audits[row]:
+        told["audit"] = True
     return told
 
 

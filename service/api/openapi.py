@@ -8,9 +8,12 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
+from service.api.feedback_request import FeedbackRequest
+from service.api.foreign_requests import FOREIGN_REQUESTS
+from service.api.permissions import need_of, told
 from service.api.problems import INTERNAL, KINDS, Kind
 from service.api.requests import OipRequest, PredictRequest
-from service.api.schemas import OipError, ProblemDocument, RolloutRequest
+from service.api.schemas import KeyRequest, OipError, ProblemDocument, RolloutRequest
 from service.engine.errors import TenantryError
 from service.errors import (
     AdapterQuarantined,
@@ -21,8 +24,10 @@ from service.errors import (
     MalformedRequest,
     NoLiveVersion,
     NotAuthenticated,
+    NotPermitted,
     QueueFull,
     Stopping,
+    TenantLimited,
     UnacceptableRequest,
     UnknownAdapter,
     UnknownTenant,
@@ -61,10 +66,11 @@ ASKING: tuple[type[TenantryError], ...] = (
     UnknownVersion,
     NoLiveVersion,
     AdapterQuarantined,
+    TenantLimited,
     DeadlinePassed,
     AdapterUnreadable,
 )
-_EVERYWHERE = (NotAuthenticated, ForeignHost, Stopping)
+_EVERYWHERE = (NotAuthenticated, NotPermitted, ForeignHost, Stopping)
 _WITH_BODY = (MalformedRequest, BodyTooLarge, WrongMediaType, UnacceptableRequest, QueueFull)
 
 
@@ -73,10 +79,12 @@ _WITH_BODY = (MalformedRequest, BodyTooLarge, WrongMediaType, UnacceptableReques
 _BODIES: tuple[type[BaseModel], ...] = (
     ProblemDocument,
     OipError,
+    KeyRequest,
     RolloutRequest,
     TenantSettings,
     Metadata,
 )
+_STRUCTS = (PredictRequest, OipRequest, FeedbackRequest, *FOREIGN_REQUESTS)
 
 
 def body_of(model: type[BaseModel], example: object) -> dict[str, Any]:
@@ -88,7 +96,8 @@ def body_of(model: type[BaseModel], example: object) -> dict[str, Any]:
 
 
 def struct_body(struct: type[msgspec.Struct], examples: dict[str, Any]) -> dict[str, Any]:
-    """Return the request body of a raw route."""
+    """Return the request body of a route that decodes it by itself; see `_STRUCTS`."""
+    assert struct in _STRUCTS, "a schema that is named is also in the document"
     schema = {"$ref": REFERENCE.format(model=struct.__name__)}
     return {
         "required": True,
@@ -158,9 +167,7 @@ def describe(app: FastAPI, settings: Settings, tags: list[dict[str, str]]) -> di
         tags=tags,
     )
     schemas = document["components"]["schemas"]
-    _, structs = msgspec.json.schema_components(
-        [PredictRequest, OipRequest], ref_template=_STRUCT_REFERENCE
-    )
+    _, structs = msgspec.json.schema_components(_STRUCTS, ref_template=_STRUCT_REFERENCE)
     schemas.update(structs)
     for model in _BODIES:
         schema = model.model_json_schema(ref_template=REFERENCE)
@@ -173,14 +180,24 @@ def describe(app: FastAPI, settings: Settings, tags: list[dict[str, str]]) -> di
     # The framework documents its own refusals of parameters, which no route of ours makes.
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    for methods in document["paths"].values():
-        for operation in methods.values():
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
             if "HTTPValidationError" in str(operation["responses"].get("422")):
                 del operation["responses"]["422"]
-    if settings.admin_key is not None:
-        document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        document["security"] = [{"key": []}]
+            _say_who(path, method.upper(), operation)
+    document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    # An open server asks nobody for a key, and honours one all the same.
+    document["security"] = [{"key": []}] if settings.keyed else [{}, {"key": []}]
     return document
+
+
+def _say_who(path: str, method: str, operation: dict[str, Any]) -> None:
+    """Add to an operation who may ask for it."""
+    need = need_of(method, path)
+    operation["description"] = f"{operation.get('description', '')}\n\n{told(need)}".strip()
+    if need == "free":
+        operation["security"] = []
+        operation["responses"].pop("401", None)
 
 
 def _description(settings: Settings) -> str:
@@ -189,7 +206,7 @@ def _description(settings: Settings) -> str:
         "Every answer carries `X-Request-Id` (the caller's own if it is short and plain), and"
         " continues a W3C `traceparent`. Bodies may be gzip or deflate. Errors are"
         ' `application/problem+json` (RFC 9457), on the routes below `/v2` `{"error": "..."}`;'
-        " 503 says in `Retry-After` when to come again.\n\n"
+        " 429 and 503 say in `Retry-After` when to come again.\n\n"
         f"Limits here: 1 to {settings.max_inputs} inputs a request, bodies of"
         f" {settings.max_body_bytes} bytes, uploads of {settings.max_upload_bytes} bytes (both"
         f" after decompression), answers within {settings.request_timeout_s_max:g} seconds"

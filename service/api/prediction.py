@@ -2,22 +2,26 @@
 
 import asyncio
 import os
+import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from starlette.types import Receive
 
 from service.api.call import Call
 from service.api.departure import unless_left
-from service.api.ports import Batcher, Router, Tokeniser
+from service.api.ports import Batcher, Router, Signing, Tokeniser
 from service.batching.answers import Answer
-from service.batching.queue import Job
+from service.batching.jobs import Job, Shadow
 from service.engine.tokens import Input, Tokens
-from service.errors import UnacceptableRequest
-from service.events.ids import NONCE_BYTES, PredictionId, Signer, reference
+from service.errors import InputTooLong, TenantLimited, UnacceptableRequest
+from service.events.ids import NONCE_BYTES, PredictionId, reference
+from service.limits import TenantLimits
 from service.metrics import Metrics
 from service.registry.records import Route
+from service.usage import UsageBook
 
 # A text of a few words takes 45 us to tokenise, less than a thread takes to answer; 8 KiB take
 # about a millisecond, which is what others may be kept waiting for.
@@ -43,6 +47,30 @@ class Predicted:
     tops: list[int]  # the class of the largest probability
     truncated: list[bool]
     ids: list[str]
+    audits: list[bool]  # whether a label is asked for
+    tokens: int  # of all inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked, for the log."""
+
+    call: Call
+    inputs: Sequence[Input]
+    tokens: Sequence[Tokens]
+    group: str | None
+
+
+class Recorder(Protocol):
+    """Takes down what was predicted; `service.api.recording` has the real one."""
+
+    def predicted(self, asked: Asked, predicted: Predicted) -> None:
+        """Log what a caller is about to be answered; never blocks nor raises."""
+        ...
+
+    def shadowed(self, asked: Asked, live: Predicted, route: Route, answer: Answer) -> None:
+        """Log what another version said of the same inputs."""
+        ...
 
 
 class Predictor:
@@ -53,22 +81,32 @@ class Predictor:
         router: Router,
         tokeniser: Tokeniser,
         batcher: Batcher,
-        signer: Signer,
+        signing: Signing,
         metrics: Metrics,
+        recorder: Recorder,
+        limits: TenantLimits,
+        usage: UsageBook,
         *,
         bundle_digest: str,
         max_inputs: int,
         timeout_s_max: float,
+        audit_ratio: float = 0.0,
+        draw: Callable[[], float] = random.random,
     ) -> None:
         self._router = router
         self._tokeniser = tokeniser
         self._batcher = batcher
-        self._signer = signer
+        self._signing = signing
         self._metrics = metrics
+        self._recorder = recorder
+        self._limits = limits
+        self._usage = usage
         self._bundle_digest = bundle_digest
         self._backbone: Backbone | None = None
         self._max_inputs = max_inputs
         self._timeout_s_max = timeout_s_max
+        self._audit_ratio = audit_ratio
+        self._draw = draw
 
     def check_count(self, count: int) -> None:
         """Raise `UnacceptableRequest` for too few or too many inputs."""
@@ -83,45 +121,108 @@ class Predictor:
         receive: Receive,
         model: tuple[str, str, int | None],
         inputs: Sequence[Input],
+        *,
+        routing_key: str | None = None,
+        group: str | None = None,
+        may_truncate: bool = True,
     ) -> Predicted:
-        """Answer the inputs with a tenant's adapter, at a version or the one that is live.
+        """Answer the inputs with a tenant's adapter: at a version, or as its rollout says.
 
         The request's body must have been read, by `Bodies`. Raises what the registry and the
-        batcher raise, and `ClientLeft`.
+        batcher raise, `UnknownTenant` and `NotPermitted` for what the caller may not ask,
+        `TenantLimited`, `InputTooLong` where nothing may be cut, and `ClientLeft`.
         """
+        call.admitted.require("predict", model[0])
         self.check_count(len(inputs))
         deadline_s = call.deadline_s(self._timeout_s_max)
-        route = self._router.route(*model)
+        route = self._router.route(*model, routing_key)
+        try:
+            entry = self._limits.enter(route.tenant, route.settings.rates, time.monotonic())
+        except TenantLimited:
+            self._count_limited(route.tenant)
+            raise
+        try:
+            tokens = await self._encode(call, inputs)
+            if not may_truncate:
+                _check_lengths(tokens)
+            count = sum(map(len, tokens))
+            entry.charge(count, time.monotonic())
+            asked = Asked(call, inputs, tokens, group)
+            return await self._answer(asked, receive, route, deadline_s, count)
+        except TenantLimited:
+            self._count_limited(route.tenant)
+            raise
+        finally:
+            entry.leave()
+
+    def _count_limited(self, tenant: str) -> None:
+        self._metrics.limited(tenant)
+        self._usage.limited(tenant)
+
+    async def _encode(self, call: Call, inputs: Sequence[Input]) -> list[Tokens]:
         if call.body_bytes <= _INLINE_BYTES:
-            tokens = self._tokeniser.encode(inputs)
-        else:
-            tokens = await asyncio.to_thread(self._tokeniser.encode, inputs)
-        work = self._batcher.answer(Job(route.digest, tokens, deadline_s))
-        answer = await unless_left(work, receive)
+            return self._tokeniser.encode(inputs)
+        return await asyncio.to_thread(self._tokeniser.encode, inputs)
+
+    async def _answer(
+        self, asked: Asked, receive: Receive, route: Route, deadline_s: float, count: int
+    ) -> Predicted:
+        witnesses = [_Witness(self._recorder, asked, shadow) for shadow in route.shadows]
+        job = Job(
+            route.digest,
+            asked.tokens,
+            deadline_s,
+            tenant=route.tenant,
+            weight=route.settings.weight,
+            shadows=tuple(Shadow(one.route.digest, one.observe) for one in witnesses),
+        )
+        answer = await unless_left(self._batcher.answer(job), receive)
         # The digest comes from the slot that computed the rows. Another one is a bug of ours, and
         # no answer is better than another tenant's.
         # So this is no assert, which -O would take away.
         if answer.digest != route.digest:
             raise AssertionError("an answer came from another adapter")
-        predicted = self._told(route, answer, tokens)
-        self._metrics.answered(route.tenant, len(inputs), sum(predicted.truncated), answer.queue_s)
-        call.log["texts"] = len(inputs)
+        predicted = self._told(route, answer, asked.tokens, count)
+        texts = len(asked.inputs)
+        self._metrics.answered(
+            route.tenant, texts, sum(predicted.truncated), answer.queue_s, count, answer.compute_s
+        )
+        self._usage.answered(route.tenant, texts, count, answer.compute_s)
+        asked.call.log["texts"] = texts
+        self._recorder.predicted(asked, predicted)
+        for witness in witnesses:
+            witness.compare(predicted)
         return predicted
 
-    def _told(self, route: Route, answer: Answer, tokens: Sequence[Tokens]) -> Predicted:
+    def _told(
+        self, route: Route, answer: Answer, tokens: Sequence[Tokens], count: int
+    ) -> Predicted:
         tops: list[int] = answer.probabilities.argmax(axis=1).tolist()
         made_by = reference(route.tenant, route.adapter, route.version)
         seconds = int(time.time())
         nonces = os.urandom(NONCE_BYTES * len(tops))
+        issue = self._signing.signer.issue
+        ratio = self._audit_ratio
+        audits = [ratio > 0.0 and self._draw() < ratio for _ in tops]
+        live, canary = route.role == "live", route.role == "canary"
         ids = [
-            self._signer.issue(
-                PredictionId(made_by, seconds, top, float(answer.probabilities[row, top])),
+            issue(
+                PredictionId(
+                    made_by,
+                    seconds,
+                    top,
+                    float(answer.probabilities[row, top]),
+                    live,
+                    canary,
+                    audits[row],
+                    ratio,
+                ),
                 nonces[row * NONCE_BYTES : (row + 1) * NONCE_BYTES],
             )
             for row, top in enumerate(tops)
         ]
         truncated = [text.truncated for text in tokens]
-        return Predicted(self._known_backbone(), route, answer, tops, truncated, ids)
+        return Predicted(self._known_backbone(), route, answer, tops, truncated, ids, audits, count)
 
     def _known_backbone(self) -> Backbone:
         """Return what answers; asked of the batcher once, after its first answer."""
@@ -129,3 +230,38 @@ class Predictor:
             status = self._batcher.status()
             self._backbone = Backbone(self._bundle_digest, status.precision, status.provider)
         return self._backbone
+
+
+class _Witness:
+    """Brings a shadow's answer and the caller's together, whichever is there first."""
+
+    def __init__(self, recorder: Recorder, asked: Asked, route: Route) -> None:
+        self.route = route
+        self._recorder = recorder
+        self._asked = asked
+        self._answer: Answer | None = None
+        self._live: Predicted | None = None
+
+    def observe(self, answer: Answer) -> None:
+        """Take the shadow's answer."""
+        self._answer = answer
+        self._tell()
+
+    def compare(self, live: Predicted) -> None:
+        """Take what the caller is answered."""
+        self._live = live
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._answer is not None and self._live is not None:
+            self._recorder.shadowed(self._asked, self._live, self.route, self._answer)
+
+
+def _check_lengths(tokens: Sequence[Tokens]) -> None:
+    """Raise `InputTooLong`, naming the first input that would be cut."""
+    for position, text in enumerate(tokens):
+        if text.truncated:
+            raise InputTooLong(
+                f"input {position} is longer than the {len(text)} tokens that are read; shorten"
+                " it, or allow it to be truncated"
+            )

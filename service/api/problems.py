@@ -5,6 +5,7 @@ Protocol answer `{"error": "<text>"}`, because its clients can read nothing else
 keeps the map total over `TenantryError`.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -52,6 +53,7 @@ _QUARANTINED = Kind(409, "adapter-quarantined", "The adapter is out of service")
 KINDS: dict[type[TenantryError], Kind] = {
     errors.MalformedRequest: MALFORMED,
     errors.UnacceptableRequest: UNACCEPTABLE,
+    errors.InputTooLong: Kind(422, "input-too-long", "The input is too long"),
     errors.BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
     errors.WrongMediaType: Kind(415, "wrong-media-type", "The route does not take this type"),
     errors.NotAuthenticated: Kind(
@@ -62,6 +64,7 @@ KINDS: dict[type[TenantryError], Kind] = {
     errors.UnknownPath: UNKNOWN_PATH,
     errors.UnknownTenant: Kind(404, "unknown-tenant", "There is no such tenant"),
     errors.UnknownAdapter: Kind(404, "unknown-adapter", "There is no such adapter"),
+    errors.UnknownKey: Kind(404, "unknown-key", "There is no such key"),
     errors.UnknownVersion: Kind(404, "unknown-version", "There is no such version"),
     errors.NoLiveVersion: Kind(404, "no-live-version", "No version of the adapter is live"),
     errors.Conflict: Kind(409, "conflict", "The thing is in use, or exists already"),
@@ -71,6 +74,8 @@ KINDS: dict[type[TenantryError], Kind] = {
     # server away from the tenants whose adapters are sound.
     errors.AdapterQuarantined: _QUARANTINED,
     engine_errors.NonFiniteOutput: _QUARANTINED,
+    # Its Retry-After is its own: `problem_of`.
+    errors.TenantLimited: Kind(429, "tenant-limited", "The tenant is beyond its limit"),
     errors.QueueFull: Kind(503, "queue-full", "The server is full", _RETRY_SOON),
     errors.EngineFailed: Kind(503, "engine-failed", "The engine has failed", _RETRY_SOON),
     errors.Stopping: Kind(503, "stopping", "The server is stopping", _RETRY_SOON),
@@ -81,6 +86,7 @@ KINDS: dict[type[TenantryError], Kind] = {
     engine_errors.InvalidBundle: INTERNAL,
     engine_errors.ProviderUnavailable: INTERNAL,
     errors.InvalidSettings: INTERNAL,
+    errors.StateDamaged: INTERNAL,
 }
 
 CODES = sorted(
@@ -95,7 +101,10 @@ def problem_of(error: Exception) -> Problem:
         if kind is INTERNAL:
             return _internal()
         problems = error.problems if isinstance(error, InvalidAdapter) else ()
-        return Problem(kind, str(error), problems, list(kind.headers))
+        headers = list(kind.headers)
+        if isinstance(error, errors.TenantLimited):
+            headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
+        return Problem(kind, str(error), problems, headers)
     if isinstance(error, HTTPException):
         return _framework_problem(error)
     if isinstance(error, RequestValidationError):

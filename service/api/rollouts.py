@@ -1,7 +1,8 @@
-"""Rollouts: which version of an adapter answers; changed by one writer at a time."""
+"""Rollouts: which versions of an adapter answer; changed by one writer at a time."""
 
 import asyncio
 import re
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -9,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from service.api.adapters import ADAPTER_PATH
 from service.api.answers import json_response
 from service.api.call import Call, call_of
+from service.api.changes import Changes
 from service.api.documents import Documents
 from service.api.names import AdapterName, TenantName
 from service.api.openapi import IF_MATCH, body_of, example_of, refusals
@@ -31,8 +33,9 @@ _ETAG = re.compile(rb'"([0-9]{1,15})"')
 class Rollouts:
     """The routes of rollouts."""
 
-    def __init__(self, registry: Registry, documents: Documents) -> None:
+    def __init__(self, registry: Registry, documents: Documents, changes: Changes) -> None:
         self._registry = registry
+        self._changes = changes
         self._documents = documents
 
     def mount(self, app: FastAPI) -> None:
@@ -47,7 +50,7 @@ class Rollouts:
             self.show,
             methods=["GET"],
             tags=[TAG],
-            summary="Show which version answers",
+            summary="Show which versions answer",
             responses={200: answered, **refusals(*unknown)},
         )
         app.add_api_route(
@@ -55,8 +58,8 @@ class Rollouts:
             self.put,
             methods=["PUT"],
             tags=[TAG],
-            summary="Say which version answers",
-            openapi_extra={**body_of(RolloutRequest, {"live": 3}), "parameters": [IF_MATCH]},
+            summary="Say which versions answer",
+            openapi_extra={**body_of(RolloutRequest, _DOCUMENT), "parameters": [IF_MATCH]},
             responses={
                 200: answered,
                 **refusals(*unknown, UnknownVersion, RevisionMismatch, body=True),
@@ -73,27 +76,37 @@ class Rollouts:
         )
 
     async def show(self, tenant: TenantName, adapter: AdapterName) -> Response:
-        """Show which version answers, and the revision that says so."""
+        """Show which versions answer, and the revision that says so."""
         return _answer(await asyncio.to_thread(self._registry.rollout, tenant, adapter))
 
     async def put(self, tenant: TenantName, adapter: AdapterName, request: Request) -> Response:
-        """Say which version answers; all later requests see it at one moment.
+        """Say which versions answer; all later requests see it at one moment.
 
-        With `If-Match: "<revision>"` the change is made only where nobody was faster: else 412.
+        `live` answers; `canary` answers its share instead, always the same routing keys; each of
+        `shadow` answers too, for the log alone. The document is put whole: a canary that it does
+        not name is over. A version that the upload gate rejected needs `force` with a reason,
+        and that the scope `admin`. With `If-Match: "<revision>"` the change is made only where
+        nobody was faster: else 412.
         """
         document = await self._documents.read_object(request)
         call = call_of(request.scope)
-        rollout = await asyncio.to_thread(
-            self._registry.set_rollout, tenant, adapter, document, if_match(call), call.actor
+        set_rollout = partial(
+            self._registry.set_rollout,
+            tenant,
+            adapter,
+            document,
+            if_match(call),
+            call.actor,
+            may_force=call.admitted.holds("admin"),
         )
-        return _answer(rollout)
+        return _answer(await self._changes.make(set_rollout))
 
     async def rollback(
         self, tenant: TenantName, adapter: AdapterName, request: Request
     ) -> Response:
-        """Return to the rollout before this one, as a new revision; 409 where there was none."""
+        """Return to the whole rollout before this one, as a new revision; 409 where none was."""
         call = call_of(request.scope)
-        rollout = await asyncio.to_thread(
+        rollout = await self._changes.make(
             self._registry.rollback, tenant, adapter, if_match(call), call.actor
         )
         return _answer(rollout)
@@ -125,8 +138,9 @@ def _answer(rollout: Rollout) -> Response:
     return json_response(document, headers=[("etag", f'"{rollout.revision}"')])
 
 
+_DOCUMENT = {"live": 3, "canary": {"version": 4, "percent": 10.0}, "shadow": [5]}
 _EXAMPLE = {
-    "live": 3,
+    **_DOCUMENT,
     "revision": 5,
     "previous": 4,
     "actor": "admin",

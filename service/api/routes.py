@@ -1,20 +1,18 @@
-"""Routes that document themselves and are answered by plain ASGI callables."""
+"""Routes: guarded all of them, and those of the hot path answered by plain ASGI callables."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from fastapi.routing import APIRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.api.call import call_of
+from service.api.callers import ANONYMOUS
+from service.api.names import PATH_PARAMETERS
+from service.api.permissions import authorise, need_of
 
 _PARAMETER = re.compile("{([a-z_]+)}")
-
-PATH_PARAMETERS = {
-    "tenant": ("A tenant's name: `[a-z0-9][a-z0-9-]{0,62}`.", "acme"),
-    "adapter": ("An adapter's name: `[a-z0-9][a-z0-9-]{0,62}`.", "support"),
-    "version": ("A version's number.", 3),
-    "model": ("A model's name: `{tenant}.{adapter}`.", "acme.support"),
-}
 
 
 async def _documented() -> None:
@@ -22,7 +20,36 @@ async def _documented() -> None:
     raise AssertionError("a raw route is answered by its handler")
 
 
-class RawRoute(APIRoute):
+class _Guarded:
+    """Lets a request through to a route's own callable once its caller may ask for it."""
+
+    def __init__(self, path: str, methods: Collection[str], app: ASGIApp) -> None:
+        self._needs = {method: need_of(method, path) for method in methods}
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as ASGI asks for it."""
+        caller = call_of(scope).caller or ANONYMOUS
+        authorise(caller, self._needs[scope["method"]], scope["path_params"])
+        await self._app(scope, receive, send)
+
+
+class GuardedRoute(APIRoute):
+    """A route that nobody reaches who may not: the only kind that the application has.
+
+    What it needs, `permissions` says.
+    """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        self.answer_by(self.app)
+
+    def answer_by(self, app: ASGIApp) -> None:
+        """Let a callable answer, behind the guard."""
+        self.app = _Guarded(self.path, self.methods or (), app)
+
+
+class RawRoute(GuardedRoute):
     """A route of the hot path: in the OpenAPI document like any other, but without its machinery.
 
     `handler` is an ASGI callable; it reads the body and answers by itself.
@@ -56,7 +83,7 @@ class RawRoute(APIRoute):
                 "requestBody": request_body,
             },
         )
-        self.app = handler
+        self.answer_by(handler)
 
 
 def path_parameters(path: str) -> list[dict[str, Any]]:

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.registry.records import TenantSettings
+from service.registry.records import Scope, TenantSettings
+from service.registry.rollout_document import REASON_CHARACTERS_MAX
 
 EXAMPLE_DIGEST = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 EXAMPLE_BACKBONE = "sha256:60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"
@@ -44,6 +45,7 @@ class Prediction(Document):
     calibrated: bool | None = Field(
         None, description="true where a fitted temperature was applied; else absent"
     )
+    audit: bool | None = Field(None, description="true where a label is asked for; else absent")
 
 
 class PredictAnswer(Document):
@@ -66,6 +68,67 @@ class TenantList(Document):
     tenants: list[TenantDocument]
 
 
+class KeyRequest(Document):
+    """What a new key is to be good for."""
+
+    scopes: list[Scope] = Field(min_length=1, description="`admin` includes the others")
+
+
+class KeyDocument(Document):
+    """A key of a tenant, without what opens."""
+
+    id: str = Field(description="what the audit trail calls it: `key:<id>@<tenant>`")
+    tenant: str
+    scopes: list[Scope]
+    created_at: str
+    actor: str = Field(description="who made it")
+
+
+class MadeKeyDocument(KeyDocument):
+    """A key that was just made."""
+
+    key: str = Field(description="for `Authorization: Bearer`; shown this once, kept nowhere")
+
+
+class KeyList(Document):
+    """A tenant's keys."""
+
+    keys: list[KeyDocument]
+
+
+class UsageTotal(Document):
+    """What was used."""
+
+    requests: int = Field(description="that were answered")
+    texts: int
+    tokens: int
+    compute_s: float = Field(description="the tenant's part of the forward passes' time")
+    limited: int = Field(description="requests that a limit of the tenant's own refused (429)")
+
+
+class UsageDay(UsageTotal):
+    """What was used on one day, in UTC."""
+
+    day: str
+
+
+class UsageDocument(Document):
+    """What a tenant used."""
+
+    tenant: str
+    since: str = Field(description="the first day")
+    until: str = Field(description="the last day, itself included")
+    total: UsageTotal
+    days: list[UsageDay] = Field(description="those on which anything was used, oldest first")
+
+
+class CanaryDocument(Document):
+    """A version that answers a share of the requests."""
+
+    version: int = Field(ge=1)
+    percent: float = Field(gt=0, le=100, description="of the requests, by `routing_key`")
+
+
 class AdapterLine(Document):
     """One adapter of a tenant."""
 
@@ -74,6 +137,8 @@ class AdapterLine(Document):
     versions: int = Field(description="how many there are")
     latest: int
     live: int | None
+    canary: CanaryDocument | None
+    shadows: list[int] = Field(description="versions that answer as well, for the log alone")
     created_at: str
 
 
@@ -91,7 +156,7 @@ class VersionDocument(Document):
     version: int
     digest: str
     backbone: str
-    state: Literal["validated", "live", "retired"]
+    state: Literal["rejected", "validated", "shadow", "canary", "live", "retired"]
     labels: list[str]
     metadata: dict[str, Any]
     report: dict[str, Any]
@@ -111,16 +176,32 @@ class AdapterDocument(AdapterLine):
     revision: int = Field(description="of its rollout document; 0: there was none yet")
 
 
+class ForceDocument(Document):
+    """Why a rejected version is rolled out all the same; kept in the audit trail."""
+
+    reason: str = Field(min_length=1, max_length=REASON_CHARACTERS_MAX)
+
+
 class RolloutRequest(Document):
-    """Which version of an adapter answers."""
+    """Which versions of an adapter answer; what is left out is not there any more."""
 
     live: int | None = Field(ge=1, description="the version's number; null: none")
+    canary: CanaryDocument | None = None
+    shadow: list[int] | None = Field(
+        None, description="versions that answer too, for the log alone"
+    )
+    force: ForceDocument | None = Field(
+        None, description="lets rejected versions in; needs the scope `admin`"
+    )
 
 
 class RolloutDocument(Document):
     """A rollout as it is."""
 
     live: int | None
+    canary: CanaryDocument | None = None
+    shadow: list[int] = []
+    force: ForceDocument | None = None
     revision: int = Field(description="also the ETag; 0: nothing was rolled out yet")
     previous: int | None = Field(description="the revision that a rollback returns to")
     actor: str | None = Field(description="who wrote this revision")
@@ -152,6 +233,15 @@ class ProblemItem(Document):
 
     where: str
     what: str
+
+
+class FeedbackAnswer(Document):
+    """What became of the labels of one request."""
+
+    accepted: int = Field(description="labels that are kept, on disk")
+    refused: int
+    problems: list[ProblemItem] = Field(description="why: one a refused label, at most 100")
+    problems_left_out: int = Field(description="refused labels that `problems` does not name")
 
 
 class ProblemDocument(Document):

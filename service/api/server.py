@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import signal
 import socket
 import time
@@ -15,12 +16,13 @@ from service.api.connection import Connection
 from service.api.lifecycle import Lifecycle
 from service.api.logs import FIELDS
 from service.errors import InvalidSettings
-from service.settings import Settings
+from service.settings import Settings, variable_of
 
 logger = logging.getLogger(__name__)
 
 # After the drain, a client that does not read its answer is not waited for.
 _CLOSING_S = 2
+_RESERVED_FILES = 256
 
 
 class Server(uvicorn.Server):
@@ -72,10 +74,13 @@ class Server(uvicorn.Server):
 
 def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     """Return how uvicorn is to serve the application."""
+    most, surplus = connections_of(settings)
 
     class Bounded(Connection):
         head_timeout_s = settings.head_timeout_s
         body_timeout_s = settings.body_timeout_s
+        connections_max = most
+        surplus_max = surplus
 
     return uvicorn.Config(
         app,
@@ -91,6 +96,31 @@ def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=_CLOSING_S,
     )
+
+
+def connections_of(settings: Settings) -> tuple[int, int]:
+    """Return how many connections there may be, and how many more that are refused politely.
+
+    The descriptors of this process are for its files too: without any, adapters cannot be loaded,
+    the log cannot be written and the registry cannot be opened.
+    """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    reserved = min(_RESERVED_FILES, files // 2)
+    most = min(settings.connections_max, files - reserved)
+    return most, reserved // 4
+
+
+def raise_limit_of_files(connections_max: int) -> None:
+    """Let this process open as many files as the system allows it; say where that is too few."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if most - min(_RESERVED_FILES, most // 2) < connections_max:
+        logger.warning(
+            "the limit of open files (ulimit -n) is %d: fewer connections than %s = %d",
+            most,
+            variable_of("connections_max"),
+            connections_max,
+        )
 
 
 def listen(host: str, port: int, setting: str, backlog: int) -> socket.socket:

@@ -81,5 +81,9 @@ class StatusPage:
 
 
 def _adapter(adapter: AdapterSummary) -> str:
-    live = "no version is live" if adapter.live is None else f"version {adapter.live} is live"
-    return f"{code(adapter.adapter)} {live}, {adapter.versions} kept"
+    told = ["no version is live" if adapter.live is None else f"version {adapter.live} is live"]
+    if adapter.canary is not None:
+        told.append(f"{adapter.canary.version} is the canary at {adapter.canary.percent:g} %")
+    if adapter.shadows:
+        told.append(f"in the shadow: {' '.join(map(str, adapter.shadows))}")
+    return f"{code(adapter.adapter)} {', '.join([*told, f'{adapter.versions} kept'])}"

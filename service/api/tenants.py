@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request, Response
 
 from service.api.answers import json_response
 from service.api.call import call_of
+from service.api.changes import Changes
 from service.api.documents import Documents
 from service.api.names import TenantName
 from service.api.openapi import body_of, example_of, refusals
@@ -22,8 +23,9 @@ _PATH = "/v1/tenants/{tenant}"
 class Tenants:
     """The routes of tenants."""
 
-    def __init__(self, registry: Registry, documents: Documents) -> None:
+    def __init__(self, registry: Registry, documents: Documents, changes: Changes) -> None:
         self._registry = registry
+        self._changes = changes
         self._documents = documents
 
     def mount(self, app: FastAPI) -> None:
@@ -67,10 +69,12 @@ class Tenants:
             responses=refusals(UnknownTenant, Conflict),
         )
 
-    async def index(self) -> Response:
-        """List every tenant that the caller may see."""
+    async def index(self, request: Request) -> Response:
+        """List every tenant that the caller sees: all of them, or the one whose key it has."""
+        caller = call_of(request.scope).admitted
         tenants = await asyncio.to_thread(self._registry.tenants)
-        return json_response({"tenants": [tenant_document(tenant) for tenant in tenants]})
+        seen = [tenant_document(tenant) for tenant in tenants if caller.sees(tenant.name)]
+        return json_response({"tenants": seen})
 
     async def show(self, tenant: TenantName) -> Response:
         """Show a tenant's settings."""
@@ -85,13 +89,15 @@ class Tenants:
         """
         settings = await self._documents.read(request, TenantSettings)
         actor = call_of(request.scope).actor
-        found, created = await asyncio.to_thread(self._registry.put_tenant, tenant, settings, actor)
+        found, created = await self._changes.make(
+            self._registry.put_tenant, tenant, settings, actor
+        )
         return json_response(tenant_document(found), 201 if created else 200)
 
     async def delete(self, tenant: TenantName, request: Request) -> Response:
         """Delete a tenant; 409 while one of its adapters is live."""
         actor = call_of(request.scope).actor
-        await asyncio.to_thread(self._registry.delete_tenant, tenant, actor)
+        await self._changes.make(self._registry.delete_tenant, tenant, actor)
         return Response(status_code=204)
 
 

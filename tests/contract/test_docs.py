@@ -28,7 +28,11 @@ PAGES = sorted(
 PRESENT = [page for page in PAGES if page.name != "CHANGELOG.md"]  # which may name what is gone
 BY_HAND = {"licences.md"}  # pages of docs/reference that are not made from the code
 
-VARIABLES = {variable_of(field) for field in Settings.model_fields} | {"TENANTRY_DATA"}
+VARIABLES = {variable_of(field) for field in Settings.model_fields} | {
+    "TENANTRY_DATA",
+    "TENANTRY_KEY",
+    "TENANTRY_URL",
+}
 EXTRAS: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
     "project"
 ]["optional-dependencies"]
@@ -194,7 +198,7 @@ def test_a_shell_example_parses_and_its_options_exist(where: str, block: str) ->
     assert checked.returncode == 0, f"{where}: {checked.stderr}"
     for words in commands(block):
         if words[0] == "tenantry" and not words[1].startswith("-"):
-            options = generate.options_of(words[1])
+            options = generate.options_of(words[1:])
             assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options
         for extras in re.findall(r"(?:tenantry|\.)\[([a-z,]+)\]", " ".join(words)):
             assert set(extras.split(",")) <= EXTRAS.keys(), extras

@@ -7,10 +7,22 @@ import msgspec
 import pytest
 from fastapi.routing import APIRoute
 
+from service.api.feedback_request import FeedbackRequest
+from service.api.permissions import NEEDS, told
 from service.api.problems import KINDS
 from service.api.requests import OipRequest, PredictRequest, decode
-from service.api.schemas import PredictAnswer, RolloutDocument, TenantDocument, VersionDocument
-from tests.fakes.service import FakeService
+from service.api.schemas import (
+    FeedbackAnswer,
+    KeyList,
+    MadeKeyDocument,
+    PredictAnswer,
+    RolloutDocument,
+    TenantDocument,
+    UsageDocument,
+    VersionDocument,
+)
+from service.registry.records import SCOPES
+from tests.fakes.service import ADMIN_KEY, FakeService
 from tests.fixtures_service import MakeService
 
 pytestmark = pytest.mark.anyio
@@ -121,6 +133,7 @@ def test_examples_of_requests_can_be_decoded(document: dict[str, Any]) -> None:
     for path, struct in (
         ("/v1/tenants/{tenant}/adapters/{adapter}/predict", PredictRequest),
         ("/v2/models/{model}/infer", OipRequest),
+        ("/v1/feedback", FeedbackRequest),
     ):
         body = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
         for example in body["examples"].values():
@@ -134,6 +147,10 @@ def test_examples_of_requests_can_be_decoded(document: dict[str, Any]) -> None:
         ("/v1/tenants/{tenant}", "put", "201", TenantDocument),
         ("/v1/tenants/{tenant}/adapters/{adapter}/versions", "post", "201", VersionDocument),
         ("/v1/tenants/{tenant}/adapters/{adapter}/rollout", "get", "200", RolloutDocument),
+        ("/v1/tenants/{tenant}/keys", "post", "201", MadeKeyDocument),
+        ("/v1/tenants/{tenant}/keys", "get", "200", KeyList),
+        ("/v1/tenants/{tenant}/usage", "get", "200", UsageDocument),
+        ("/v1/feedback", "post", "202", FeedbackAnswer),
     ],
 )
 def test_examples_of_answers_have_the_form_that_they_show(
@@ -150,10 +167,38 @@ def test_the_limits_are_those_of_the_settings(service_with: MakeService) -> None
     assert "4096" in document["info"]["description"]
 
 
-def test_a_server_with_a_key_says_that_it_needs_one(
+def test_a_key_is_needed_where_there_is_an_admin_key_and_honoured_where_there_is_none(
     service: FakeService, service_with: MakeService
 ) -> None:
-    assert "security" not in service.app.openapi()
-    keyed = service_with(admin_key="correct-horse-battery-staple").app.openapi()
+    opened = service.app.openapi()
+    keyed = service_with(admin_key=ADMIN_KEY).app.openapi()
+    assert opened["security"] == [{}, {"key": []}]
     assert keyed["security"] == [{"key": []}]
-    assert keyed["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    for document in (opened, keyed):
+        assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+
+
+def test_every_operation_says_who_may_ask_for_it(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        need = NEEDS[method.upper(), path]
+        assert operation["description"].endswith(told(need)), (path, method)
+        free = need == "free"
+        assert (operation.get("security") == []) == free, (path, method)
+        assert ("401" in operation["responses"]) != free, (path, method)
+        if need in SCOPES or need == "operator":
+            assert "403" in operation["responses"], (path, method)
+
+
+def test_what_asks_an_adapter_says_when_it_is_beyond_its_tenant_s_limit(
+    document: dict[str, Any],
+) -> None:
+    asking = {
+        path
+        for path, method, _ in operations(document)
+        if path.endswith(("/predict", "/infer", "/classify", "/embed"))
+    }
+    assert len(asking) > 5
+    for path in asking:
+        assert (
+            "tenant-limited" in document["paths"][path]["post"]["responses"]["429"]["description"]
+        )

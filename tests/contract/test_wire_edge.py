@@ -3,11 +3,14 @@
 import gzip
 import json
 import logging
+from pathlib import Path
 
+import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.api.middleware import OPERATOR_PATHS
+from service.api.permissions import FREE_PATHS
 from tests.contract.test_wire_native import PREDICT, TEXTS, check_problem
 from tests.fakes.service import FakeService
 from tests.fixtures_service import MakeService
@@ -25,14 +28,15 @@ EVERYWHERE = [
     ("PUT", "/v1/tenants/acme"),
     ("POST", PREDICT),
     ("GET", "/v1/audit"),
-    ("GET", "/v2"),
-    ("GET", "/v2/health/live"),
     ("POST", "/v2/models/acme.support/infer"),
     ("GET", "/no/such/route"),
 ]
 
 
-@pytest.mark.parametrize(("method", "path"), [*EVERYWHERE, ("GET", "/livez"), ("GET", "/readyz")])
+FREE = [("GET", path) for path in sorted(FREE_PATHS)]
+
+
+@pytest.mark.parametrize(("method", "path"), [*EVERYWHERE, *FREE])
 async def test_every_answer_carries_the_request_s_id_and_trace(
     service: FakeService, method: str, path: str
 ) -> None:
@@ -60,8 +64,19 @@ async def test_with_an_admin_key_every_route_but_the_probes_needs_it(
             assert answer.headers["www-authenticate"] == "Bearer"
             assert KEY not in answer.text
         assert (await client.request(method, path, headers=BEARER)).status_code != 401
-        for probe in ("/livez", "/readyz"):
-            assert (await client.get(probe)).status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path"), FREE)
+async def test_what_everyone_may_know_needs_no_key_and_looks_at_none(
+    service_with: MakeService, method: str, path: str
+) -> None:
+    service = service_with(admin_key=KEY)
+    async with service.client() as client:
+        for headers in ({}, BEARER, {"authorization": "Bearer wrong"}):
+            answer = await client.request(method, path, headers=headers)
+            assert answer.status_code == 200
+        assert (await client.patch(path)).status_code == 405
+        assert (await client.get(path + "/")).status_code == 401
 
 
 async def test_a_server_with_a_key_takes_any_host(service_with: MakeService) -> None:
@@ -239,3 +254,39 @@ async def test_compressed_bodies_are_taken_on_every_route(service: FakeService) 
         predicted = await client.post(PREDICT, content=gzip.compress(json.dumps(TEXTS).encode()))
         made = await client.put("/v1/tenants/other", content=gzip.compress(b"{}"))
     assert (predicted.status_code, made.status_code) == (200, 201)
+
+
+async def test_a_file_of_admin_keys_opens_and_closes_the_server_by_itself(
+    service_with: MakeService, tmp_path: Path
+) -> None:
+    path = tmp_path / "keys"
+    path.write_text(f"# two at once\n{KEY}\nanother-key\n")
+    path.chmod(0o600)
+    service = service_with(admin_key_file=path, host="0.0.0.0")
+    async with service.client(headers={"host": "tenantry.example.com"}) as client:
+        for headers in (BEARER, {"authorization": "Bearer another-key"}):
+            assert (await client.get("/metrics", headers=headers)).status_code == 200
+        check_problem(await client.get("/metrics"), 401, "not-authenticated")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "status", "code"),
+    [
+        ("authorization", f"Bearer {KEY}", 401, "not-authenticated"),
+        ("x-timeout-ms", "1000", 400, "malformed"),
+        ("content-length", "33", 400, "malformed"),
+        ("content-type", "application/json", 415, "wrong-media-type"),
+        ("content-encoding", "identity", 415, "wrong-media-type"),
+    ],
+)
+async def test_a_header_that_comes_twice_is_taken_from_neither_place(
+    service_with: MakeService, name: str, value: str, status: int, code: str
+) -> None:
+    service = service_with(admin_key=KEY)
+    service.publish("acme", "support")
+    async with service.client() as client:
+        request = client.build_request("POST", PREDICT, json=TEXTS, headers=BEARER)
+        request.headers = httpx.Headers([*request.headers.multi_items(), *[(name, value)] * 2])
+        answer = await client.send(request)
+    check_problem(answer, status, code)
+    assert service.batcher.jobs == []

@@ -21,6 +21,7 @@ from service.api.schemas import (
 )
 from service.engine.errors import NonFiniteOutput
 from service.errors import AdapterUnreadable, QueueFull, StoreFull
+from service.registry.records import Route
 from tests.fakes.batching import HIDDEN
 from tests.fakes.packages import metadata_of
 from tests.fakes.service import FakeService
@@ -142,6 +143,35 @@ async def test_pairs_groups_and_routing_keys_are_taken(service: FakeService) -> 
     async with service.client() as client:
         check_document(await client.post(PREDICT, json=asked), 200, PredictAnswer)
     assert [len(text.ids) for text in service.batcher.jobs[0].texts] == [4, 1]
+
+
+async def test_a_prediction_that_is_to_be_labelled_says_so(service_with: MakeService) -> None:
+    service = service_with(audit_ratio=1.0)
+    service.publish("acme", "support")
+    async with service.client() as client:
+        answer = await client.post(PREDICT, json=TEXTS)
+    for prediction in check_document(answer, 200, PredictAnswer)["predictions"]:
+        assert prediction["audit"] is True
+        assert service.signer.read(prediction["id"]).audit
+
+
+async def test_a_routing_key_leads_to_the_version(
+    service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = service.publish("acme", "support")
+    keys: list[str | None] = []
+
+    def route(tenant: str, adapter: str, number: int | None, key: str | None = None) -> Route:
+        keys.append(key)
+        return Route(tenant, adapter, number or 1, version.digest, version.labels, calibrated=False)
+
+    monkeypatch.setattr(service.registry, "route", route)
+    async with service.client() as client:
+        await client.post(PREDICT, json={**TEXTS, "routing_key": "user-42"})
+        await client.post(PREDICT, json=TEXTS)
+        asked = {"model": "acme.support", "input": "a", "user": "user-43"}
+        await client.post("/classify", json=asked)
+    assert keys == ["user-42", None, "user-43"]
 
 
 async def test_a_version_is_pinned_by_the_path(service: FakeService) -> None:
@@ -384,7 +414,7 @@ async def test_an_adapter_whose_probe_fails_is_not_published(service: FakeServic
 
 
 async def test_a_full_disk_is_a_503(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise StoreFull("the state directory cannot be written")
 
     monkeypatch.setattr(service.registry, "publish", full)

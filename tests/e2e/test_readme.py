@@ -94,23 +94,25 @@ def wait_until_ready(process: subprocess.Popen[bytes], address: str, log: Path) 
     pytest.fail(f"not ready after {STEP_S_MAX} s: {log.read_text(encoding='utf-8')}")
 
 
-def run(script: str, checkout: Path) -> list[Any]:
-    """Run a block and return the JSON documents that it printed."""
+def run(script: str, checkout: Path, url: str) -> str:
+    """Run a block and return what it printed."""
     done = subprocess.run(
         ["sh", "-ec", script],
         cwd=checkout,
+        env=os.environ | {"TENANTRY_URL": url},
         capture_output=True,
         text=True,
         timeout=STEP_S_MAX,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    documents, rest = [], done.stdout.strip()
-    while rest:
-        document, end = json.JSONDecoder().raw_decode(rest)
-        documents.append(document)
-        rest = rest[end:].lstrip()
-    return documents
+    return done.stdout
+
+
+def facts(printed: str) -> dict[str, str]:
+    """Return what a command told of one thing, a line each; the last of several wins."""
+    found = re.findall(r"^(\w+(?: \w+)*) {2,}(.+?) *$", printed, re.MULTILINE)
+    return dict(found)
 
 
 def form(document: Any) -> Any:
@@ -123,26 +125,33 @@ def form(document: Any) -> Any:
 
 
 def test_the_walkthrough_works_as_it_is_written(checkout: Path) -> None:
-    for program in ("curl", "tar"):
-        needs_program(program)
+    needs_program("curl")
     address = free_address()
+    url = f"http://{address}"
     activate, export, serve, *others = (
         block.replace(DEFAULT_ADDRESS, address) for block in blocks("sh")
     )
-    assert run(activate + export, checkout) == []
+    run(activate + export, checkout, url)
     assert (checkout / "bundle" / "bundle.json").is_file()
     with served(activate + serve, checkout, address):
-        (tenant, version), (rollout,), (predicted,), (inferred,) = (
-            run(block, checkout) for block in others
+        pushed, asked, tried, answered, labelled = (
+            run(activate + block, checkout, url) for block in others
         )
-    assert tenant["name"] == "acme"
-    assert (version["version"], version["state"]) == (1, "validated")
-    assert rollout["live"] == 1
+    version = facts(pushed)
+    assert (version["tenant"], version["version"]) == ("acme", "1 of acme.mail")
+    assert version["state"] == "validated"
+    labels = version["labels"].split(", ")
+    [head, line] = asked.splitlines()[-2:]
+    [shown] = blocks("text")
+    assert head.split() == shown.splitlines()[0].split()
+    assert line.split("  ")[1].strip() in labels
+    assert facts(tried) | {"live": "1", "canary": "-", "revision": "3"} == facts(tried)
+    assert facts(tried)["before"] == "1 live, canary 2 (10 %)"
+    predicted, told = json.loads(answered), json.loads(labelled)
     assert predicted["model"]["digest"] == version["digest"]
-    assert predicted["predictions"][0]["label"] in version["labels"]
-    assert inferred["outputs"][0]["data"][0] in version["labels"]
-    shown = [form(json.loads(block)) for block in blocks("json")]
-    assert shown == [form(predicted), form(inferred)]
+    assert predicted["predictions"][0]["label"] in labels
+    assert [form(json.loads(block)) for block in blocks("json")] == [form(predicted), form(told)]
+    assert told["accepted"] == 1
 
 
 def test_the_commands_of_the_readme_are_targets_of_the_makefile() -> None:

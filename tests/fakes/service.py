@@ -1,42 +1,61 @@
 """The whole service but for its model: real routes, registry and uploads over a fake batcher."""
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import httpx
-from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from service.api.app import create_app
+from service.api.app import Application, Parts, create_app
 from service.api.lifecycle import Lifecycle
+from service.api.report_example import REPORT_EXAMPLE
 from service.engine.bundle import Bundle
-from service.events.ids import KEY_BYTES, Signer
+from service.events.ids import Signer
+from service.limits import TenantLimits
 from service.metrics import Metrics
-from service.registry.records import TenantSettings, Version
+from service.registry.records import Scope, TenantSettings, Usage, Verdict, Version
 from service.registry.registry import Registry
 from service.settings import Settings
 from service.uploads.limits import UploadLimits
 from service.uploads.package import open_package
+from service.usage import UsageBook
 from tests.fakes.batching import FakeBatcher
+from tests.fakes.event_log import FakeEventLog
 from tests.fakes.manifests import BACKBONE, manifest_of
 from tests.fakes.packages import files_of, metadata_of, zip_of
+from tests.fakes.prediction_keys import FakeSigning
 from tests.fakes.tokens import FakeTokeniser
 
 ORIGIN = "http://localhost:8000"
+ADMIN_KEY = "correct-horse-battery-staple"
+
+
+def bearer(key: str) -> dict[str, str]:
+    """Return the headers that carry a key."""
+    return {"authorization": f"Bearer {key}"}
 
 
 @dataclass(frozen=True)
 class FakeService:
     """A service and its parts."""
 
-    app: FastAPI
+    app: Application
     batcher: FakeBatcher
     registry: Registry
     bundle: Bundle
     lifecycle: Lifecycle
     metrics: Metrics
-    signer: Signer
+    signing: FakeSigning
+    log: FakeEventLog
+    usage: UsageBook
+    state: Path
+
+    @property
+    def signer(self) -> Signer:
+        """Return the signer of prediction ids that holds now."""
+        return self.signing.signer
 
     def client(self, **options: Any) -> httpx.AsyncClient:
         """Return a client that calls the application without a network."""
@@ -51,9 +70,10 @@ class FakeService:
         labels: int = 3,
         seed: int = 0,
         live: bool = True,
+        verdict: Verdict = "validated",
         **metadata: object,
     ) -> Version:
-        """Put a version into the registry, past the wire, and make it answer."""
+        """Put a version into the registry, past the wire and the gate, and make it answer."""
         package = open_package(
             self.zipped(labels=labels, seed=seed),
             metadata_of(labels, **metadata),
@@ -62,11 +82,38 @@ class FakeService:
             UploadLimits(),
         )
         self.registry.put_tenant(tenant, TenantSettings(), "tests")
-        version, _ = self.registry.publish(tenant, adapter, package, {}, "tests")
+        report = {**REPORT_EXAMPLE, "verdict": verdict}
+        version, _ = self.registry.publish(tenant, adapter, package, report, "tests", state=verdict)
         self.batcher.labels[version.digest] = version.labels
         if live:
             self.registry.set_rollout(tenant, adapter, {"live": version.version}, None, "tests")
         return version
+
+    def key(self, tenant: str, *scopes: Scope) -> str:
+        """Make a key of a tenant, and the tenant where there is none."""
+        if tenant not in {known.name for known in self.registry.tenants()}:
+            self.registry.put_tenant(tenant, TenantSettings(), "tests")
+        _, key = self.registry.create_key(tenant, frozenset(scopes), "tests")
+        return key
+
+    def bearer(self, tenant: str, *scopes: Scope) -> dict[str, str]:
+        """Return the headers that carry a new key of a tenant."""
+        return bearer(self.key(tenant, *scopes))
+
+    def add_usage(
+        self,
+        tenant: str,
+        day: str,
+        *,
+        requests: int = 0,
+        texts: int = 0,
+        tokens: int = 0,
+        compute_s: float = 0.0,
+        limited: int = 0,
+    ) -> None:
+        """Write down what a tenant used on a day."""
+        usage = Usage(requests, texts, tokens, compute_s, limited)
+        self.registry.add_usage({(tenant, date.fromisoformat(day)): usage})
 
     def zipped(self, *, labels: int = 3, seed: int = 0) -> bytes:
         """Return the package of an adapter."""
@@ -97,16 +144,23 @@ def make_service(
     batcher = batcher or FakeBatcher({})
     metrics = Metrics(CollectorRegistry(), chosen.tenant_series_max)
     lifecycle = Lifecycle(warm=warm)
-    signer = Signer({0: bytes(KEY_BYTES)}, 0)
-    app = create_app(
-        registry,
-        batcher,
-        FakeTokeniser(),
-        bundle,
-        chosen,
-        metrics,
-        signer,
+    signing = FakeSigning()
+    log = FakeEventLog()
+    usage = UsageBook(registry, metrics)
+    parts = Parts(
+        registry=registry,
+        batcher=batcher,
+        tokeniser=FakeTokeniser(),
+        bundle=bundle,
+        settings=chosen,
+        metrics=metrics,
+        signing=signing,
+        log=log,
+        limits=TenantLimits(),
+        usage=usage,
         lifecycle=lifecycle,
-        operator_port=listening or chosen.operator_port,
     )
-    return FakeService(app, batcher, registry, bundle, lifecycle, metrics, signer)
+    app = create_app(parts, operator_port=listening or chosen.operator_port)
+    return FakeService(
+        app, batcher, registry, bundle, lifecycle, metrics, signing, log, usage, state
+    )

@@ -6,7 +6,14 @@ import pytest
 
 from service.api.bodies import Bodies
 from service.api.call import Call, ClientLeft
-from service.errors import BodyTooLarge, MalformedRequest, QueueFull, WrongMediaType
+from service.api.callers import Caller
+from service.errors import (
+    BodyTooLarge,
+    MalformedRequest,
+    QueueFull,
+    TenantLimited,
+    WrongMediaType,
+)
 from tests.fakes.asgi import FakeReceive, call_with
 
 pytestmark = pytest.mark.anyio
@@ -113,6 +120,42 @@ async def test_all_bodies_together_are_bounded_until_they_are_released() -> None
     shared.release(first)
     assert shared.held_bytes == 0
     assert await shared.read(Call({}, 0.0, "", []), FakeReceive([b"x" * 1000]), LIMIT)
+
+
+def call_of_tenant(name: str) -> Call:
+    call = call_with()
+    call.caller = Caller(f"key:{name}", name)
+    return call
+
+
+async def test_what_one_tenant_holds_leaves_room_for_others() -> None:
+    shared = bodies(bytes_max=3000)
+    held = []
+    for _ in range(2):
+        held.append(call_of_tenant("acme"))
+        if len(held) == 2:
+            with pytest.raises(TenantLimited) as refused:
+                await shared.read(held[-1], FakeReceive([b"x" * 501, b"x" * 500]), LIMIT)
+            assert refused.value.retry_after_s == 1.0
+            shared.release(held[-1])
+        await shared.read(held[-1], FakeReceive([b"x" * 750]), LIMIT)
+    other = call_of_tenant("globex")
+    assert len(await shared.read(other, FakeReceive([b"x" * 1000]), LIMIT)) == 1000
+    for call in (*held, other):
+        shared.release(call)
+    assert shared.held_bytes == 0
+    again = call_of_tenant("acme")
+    assert await shared.read(again, FakeReceive([b"x" * 1000]), LIMIT)
+
+
+async def test_a_tenant_s_first_body_may_fill_all_the_room_and_so_may_the_operator_s() -> None:
+    shared = bodies(bytes_max=1000)
+    call = call_of_tenant("acme")
+    assert await shared.read(call, FakeReceive([b"x" * 400, b"x" * 600]), LIMIT)
+    shared.release(call)
+    shared = bodies(bytes_max=2000)
+    for _ in range(2):
+        assert await shared.read(call_with(), FakeReceive([b"x" * 1000]), LIMIT)
 
 
 async def test_a_refused_body_holds_nothing_after_its_release() -> None:

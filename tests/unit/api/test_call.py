@@ -4,6 +4,7 @@ import pytest
 from starlette.types import Scope
 
 from service.api.call import Call, begin_call, call_of
+from service.api.callers import Caller
 from service.errors import MalformedRequest
 from tests.fakes.asgi import call_with
 
@@ -92,3 +93,27 @@ def test_the_deadline_is_the_services_own_unless_the_caller_wants_a_nearer_one()
 def test_a_deadline_that_is_no_positive_number_is_refused(given: bytes) -> None:
     with pytest.raises(MalformedRequest, match="X-Timeout-Ms"):
         call_with([(b"x-timeout-ms", given)]).deadline_s(60.0)
+
+
+def test_a_header_that_comes_twice_is_a_list_which_no_single_value_is_read_from() -> None:
+    call = begin(
+        (b"authorization", b"Bearer one"),
+        (b"host", b"localhost"),
+        (b"authorization", b"Bearer two"),
+        (b"x-timeout-ms", b"10"),
+        (b"x-timeout-ms", b"20"),
+        (b"x-request-id", b"a"),
+        (b"x-request-id", b"b"),
+    )
+    assert call.headers[b"authorization"] == b"Bearer one, Bearer two"
+    assert call.headers[b"host"] == b"localhost"
+    assert re.fullmatch("[0-9a-f]{24}", call.request_id)
+    with pytest.raises(MalformedRequest):
+        call.deadline_s(60.0)
+
+
+def test_who_was_let_in_is_who_the_audit_trail_names() -> None:
+    call = begin()
+    call.caller = Caller("key:1@acme", "acme", frozenset({"predict"}))
+    assert call.admitted is call.caller
+    assert call.actor == "key:1@acme"

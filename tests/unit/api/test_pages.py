@@ -75,6 +75,15 @@ async def test_the_status_page_shows_what_runs(service: FakeService) -> None:
     assert service.bundle.digest in text
 
 
+async def test_the_status_page_shows_a_canary_and_shadows(service: FakeService) -> None:
+    for seed in range(3):
+        service.publish("acme", "support", seed=seed, live=False)
+    document = {"live": 1, "canary": {"version": 2, "percent": 12.5}, "shadow": [3]}
+    service.registry.set_rollout("acme", "support", document, None, "tests")
+    text = (await page(service, "/")).text
+    assert "version 1 is live, 2 is the canary at 12.5 %, in the shadow: 3, 3 kept" in text
+
+
 async def test_a_server_without_tenants_says_how_to_begin(service: FakeService) -> None:
     assert "PUT /v1/tenants/acme" in (await page(service, "/")).text
 

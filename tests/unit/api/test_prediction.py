@@ -1,18 +1,33 @@
+import asyncio
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from service.api.call import Call
-from service.api.prediction import Predicted, Predictor
+from service.api.callers import OPERATOR, Caller
+from service.api.prediction import Asked, Predicted, Predictor
+from service.batching.answers import Answer
+from service.batching.jobs import Job
 from service.engine.tokens import Input, Tokens
-from service.errors import UnacceptableRequest
-from service.events.ids import KEY_BYTES, Signer, reference
+from service.errors import (
+    InputTooLong,
+    NotPermitted,
+    TenantLimited,
+    UnacceptableRequest,
+    UnknownTenant,
+)
+from service.events.ids import reference
+from service.limits import TenantLimits
 from service.metrics import Metrics
-from service.registry.records import Route
+from service.registry.records import Rates, Route, TenantSettings
+from service.usage import Rows, UsageBook
 from tests.fakes.asgi import FakeReceive, call_with
 from tests.fakes.batching import FakeBatcher
+from tests.fakes.prediction_keys import FakeSigning
 from tests.fakes.tokens import FakeTokeniser
 
 pytestmark = pytest.mark.anyio
@@ -21,9 +36,21 @@ LABELS = ("refund", "delivery")
 MODEL = ("acme", "support", None)
 
 
+def route_of(**changes: Any) -> Route:
+    return replace(Route("acme", "support", 3, "sha256:a", LABELS, calibrated=False), **changes)
+
+
 class OneRoute:
-    def route(self, tenant: str, adapter: str, version: int | None) -> Route:
-        return Route(tenant, adapter, version or 3, "sha256:a", LABELS, calibrated=False)
+    def __init__(self, route: Route) -> None:
+        self.found = route
+        self.keys: list[str | None] = []
+
+    def route(
+        self, tenant: str, adapter: str, version: int | None, key: str | None = None
+    ) -> Route:
+        assert version is None
+        self.keys.append(key)
+        return replace(self.found, tenant=tenant, adapter=adapter)
 
 
 class WatchedTokeniser(FakeTokeniser):
@@ -35,24 +62,64 @@ class WatchedTokeniser(FakeTokeniser):
         return super().encode(texts)
 
 
-class Parts:
+class Notes:
+    """A recorder that keeps what it is told."""
+
     def __init__(self) -> None:
+        self.answers: list[Predicted] = []
+        self.shadows: list[tuple[Predicted, Route, Answer]] = []
+
+    def predicted(self, asked: Asked, predicted: Predicted) -> None:
+        assert len(asked.inputs) == len(predicted.ids)
+        self.answers.append(predicted)
+
+    def shadowed(self, _: Asked, live: Predicted, route: Route, answer: Answer) -> None:
+        self.shadows.append((live, route, answer))
+
+
+class Ledger:
+    def __init__(self) -> None:
+        self.rows: list[Rows] = []
+
+    def add_usage(self, rows: Rows) -> None:
+        self.rows.append(rows)
+
+
+class Parts:
+    def __init__(
+        self,
+        route: Route | None = None,
+        batcher: type[FakeBatcher] = FakeBatcher,
+        **options: Any,
+    ) -> None:
         self.tokeniser = WatchedTokeniser()
-        self.batcher = FakeBatcher({"sha256:a": LABELS})
-        self.signer = Signer({0: bytes(KEY_BYTES)}, 0)
+        self.batcher = batcher({"sha256:a": LABELS, "sha256:s": LABELS})
+        signing = FakeSigning()
+        self.signer = signing.signer
+        self.metrics = Metrics(CollectorRegistry())
+        self.notes = Notes()
+        self.ledger = Ledger()
+        self.usage = UsageBook(self.ledger, self.metrics)
+        self.router = OneRoute(route or route_of())
         self.predictor = Predictor(
-            OneRoute(),
+            self.router,
             self.tokeniser,
             self.batcher,
-            self.signer,
-            Metrics(CollectorRegistry()),
+            signing,
+            self.metrics,
+            self.notes,
+            TenantLimits(),
+            self.usage,
             bundle_digest="sha256:b",
             max_inputs=4,
             timeout_s_max=60.0,
+            **options,
         )
 
-    async def predict(self, call: Call, *texts: Input) -> Predicted:
-        return await self.predictor.predict(call, FakeReceive([]), MODEL, texts)
+    async def predict(self, call: Call, *texts: Input, **options: Any) -> Predicted:
+        if call.caller is None:
+            call.caller = OPERATOR
+        return await self.predictor.predict(call, FakeReceive([]), MODEL, texts, **options)
 
 
 async def test_the_answer_names_the_version_the_backbone_and_the_best_class() -> None:
@@ -100,3 +167,104 @@ async def test_an_answer_of_another_adapter_is_a_bug_and_no_answer() -> None:
     parts.batcher.answer_digest = "sha256:another"
     with pytest.raises(AssertionError, match="another adapter"):
         await parts.predict(call_with(), "one")
+
+
+@pytest.mark.parametrize("role", ["live", "canary", "pinned"])
+async def test_an_id_says_whether_the_live_version_answered_or_its_canary(role: str) -> None:
+    parts = Parts(route_of(role=role))
+    predicted = await parts.predict(call_with(), "one")
+    read = parts.signer.read(predicted.ids[0])
+    assert (read.live, read.canary) == (role == "live", role == "canary")
+
+
+async def test_the_routing_key_reaches_the_draw() -> None:
+    parts = Parts()
+    await parts.predict(call_with(), "one", routing_key="user-42")
+    await parts.predict(call_with(), "one")
+    assert parts.router.keys == ["user-42", None]
+
+
+async def test_a_share_of_the_answers_asks_for_a_label() -> None:
+    draws = iter([0.1, 0.3])
+    parts = Parts(audit_ratio=0.25, draw=lambda: next(draws))
+    predicted = await parts.predict(call_with(), "one", "two")
+    assert predicted.audits == [True, False]
+    for text, audit in zip(predicted.ids, predicted.audits, strict=True):
+        read = parts.signer.read(text)
+        assert read.audit is audit
+        assert read.audit_probability == pytest.approx(0.25, rel=1e-3)
+
+
+class EagerShadows(FakeBatcher):
+    """Tells of shadows before the caller is answered."""
+
+    async def answer(self, job: Job) -> Answer:
+        for shadow in job.shadows:
+            shadow.observe(self._answered(shadow.digest, job.texts))
+        return await super().answer(replace(job, shadows=()))
+
+
+@pytest.mark.parametrize("batcher", [FakeBatcher, EagerShadows])
+async def test_what_a_shadow_said_is_recorded_beside_the_answer_and_never_given(
+    batcher: type[FakeBatcher],
+) -> None:
+    shadow = route_of(version=4, digest="sha256:s", role="shadow")
+    parts = Parts(route_of(role="live", shadows=(shadow,)), batcher)
+    predicted = await parts.predict(call_with(), "one", "two")
+    await asyncio.sleep(0)
+    assert predicted.answer.digest == "sha256:a"
+    [(live, route, answer)] = parts.notes.shadows
+    assert (live, route.version, answer.digest) == (predicted, 4, "sha256:s")
+    assert parts.notes.answers == [predicted]
+
+
+async def test_another_tenants_key_and_a_key_without_the_scope_are_refused_before_any_work() -> (
+    None
+):
+    parts = Parts()
+    for caller, error in (
+        (Caller("key:1@other", "other", frozenset({"predict"})), UnknownTenant),
+        (Caller("key:2@acme", "acme", frozenset({"publish"})), NotPermitted),
+    ):
+        call = call_with()
+        call.caller = caller
+        with pytest.raises(error):
+            await parts.predict(call, "one")
+    assert not parts.tokeniser.threads
+    assert not parts.router.keys
+
+
+async def test_a_tenant_beyond_its_rate_is_told_so_and_counted() -> None:
+    settings = TenantSettings(rates=Rates(requests_per_s=0.001))
+    parts = Parts(route_of(settings=settings))
+    await parts.predict(call_with(), "one two")
+    with pytest.raises(TenantLimited) as caught:
+        await parts.predict(call_with(), "one")
+    assert 900 < caught.value.retry_after_s <= 1000
+    assert (
+        parts.metrics.registry.get_sample_value("tenantry_limited_total", {"tenant": "acme"}) == 1
+    )
+    await parts.usage.flush()
+    [rows] = parts.ledger.rows
+    [(_, usage)] = rows.items()
+    assert (usage.requests, usage.texts, usage.tokens, usage.limited) == (1, 1, 2, 1)
+
+
+async def test_what_ended_in_an_error_frees_its_place_among_the_concurrent_ones() -> None:
+    settings = TenantSettings(rates=Rates(concurrent_requests=1))
+    parts = Parts(route_of(settings=settings))
+    parts.batcher.answer_digest = "sha256:another"
+    for _ in range(2):
+        with pytest.raises(AssertionError):
+            await parts.predict(call_with(), "one")
+    parts.batcher.answer_digest = None
+    await parts.predict(call_with(), "one")
+
+
+async def test_where_nothing_may_be_cut_a_long_input_is_refused_by_its_place() -> None:
+    parts = Parts()
+    long = " ".join(["word"] * 1000)
+    assert (await parts.predict(call_with(), "one", long)).truncated == [False, True]
+    with pytest.raises(InputTooLong, match="input 1 "):
+        await parts.predict(call_with(), "one", long, may_truncate=False)
+    assert len(parts.batcher.jobs) == 1

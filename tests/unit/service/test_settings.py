@@ -102,6 +102,15 @@ def test_a_key_that_no_header_can_carry_is_refused_and_not_repeated(key: str) ->
     assert not key or key not in str(refused.value)
 
 
+@pytest.mark.parametrize("given", ["MIT", "[MIT", '{"a": 1}', '"MIT"'])
+def test_a_list_that_is_none_is_refused_with_how_to_write_one(
+    monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv("TENANTRY_GATE_LICENSES", given)
+    with pytest.raises(InvalidSettings, match="TENANTRY_GATE_LICENSES: must be a JSON list"):
+        read()
+
+
 def test_the_key_is_in_no_text_of_the_settings() -> None:
     assert "hunter2hunter2" not in repr(read(admin_key="hunter2hunter2"))
 

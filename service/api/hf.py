@@ -1,0 +1,89 @@
+"""The wire of Hugging Face's clients: `InferenceClient(model=url).text_classification(text)`.
+
+https://huggingface.co/docs/inference-providers/tasks/text-classification. The address of a model
+is `/hf/{tenant}.{adapter}`. It names no task, so that it can have only one: classification.
+"""
+
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
+
+from service.api.answers import send_json
+from service.api.asking import JsonReader, Shown, Template, mount_asking
+from service.api.bodies import Bodies
+from service.api.call import call_of
+from service.api.foreign_refusals import ASKED, foreign_refusals
+from service.api.foreign_requests import HfPair, HfParameters, HfRequest
+from service.api.foreign_schemas import HfError, HfLabels
+from service.api.names import model_parts
+from service.api.prediction import Predictor
+from service.api.ranking import ranked
+from service.engine.tokens import Input
+
+TAG = "Hugging Face"
+_PATH = "/hf/{model}"
+
+
+class HfClassify:
+    """`POST /hf/{model}`."""
+
+    def __init__(self, predictor: Predictor, bodies: Bodies, max_body_bytes: int) -> None:
+        self._predictor = predictor
+        self._reader = JsonReader(HfRequest, bodies, max_body_bytes)
+
+    def mount(self, app: FastAPI) -> None:
+        """Add the route to an application."""
+        shown = Shown(
+            TAG,
+            "Answers a list for each text: its labels with their probabilities, best first. One"
+            " text is answered by a list of one list. A text that is too long is cut, unless the"
+            " parameter `truncation` is false.",
+            HfRequest,
+            _EXAMPLES,
+            HfLabels,
+            _ANSWER,
+            foreign_refusals(_PATH, HfError, *ASKED),
+        )
+        template = Template(_PATH, "hf_classify", "Classify as Hugging Face does")
+        mount_asking(app, self, shown, template)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as ASGI asks for it."""
+        call = call_of(scope)
+        model = (*model_parts(scope["path_params"]["model"]), None)
+        request = await self._reader.read(call, receive)
+        given = request.inputs if isinstance(request.inputs, list) else [request.inputs]
+        parameters = request.parameters or HfParameters()
+        predicted = await self._predictor.predict(
+            call,
+            receive,
+            model,
+            [_input(item) for item in given],
+            may_truncate=parameters.truncation,
+        )
+        answer = predicted.answer
+        await send_json(send, ranked(answer.labels, answer.probabilities, parameters.top_k))
+
+
+def _input(item: str | HfPair) -> Input:
+    if isinstance(item, str):
+        return item
+    return item.text if item.text_pair is None else (item.text, item.text_pair)
+
+
+_EXAMPLES = {
+    "text": {"summary": "A text", "value": {"inputs": "I want my money back."}},
+    "pair": {
+        "summary": "A text with a pair, the best label alone",
+        "value": {
+            "inputs": {"text": "A man sleeps.", "text_pair": "Nobody is awake."},
+            "parameters": {"top_k": 1},
+        },
+    },
+}
+_ANSWER = [
+    [
+        {"label": "refund", "score": 0.93},
+        {"label": "delivery", "score": 0.05},
+        {"label": "other", "score": 0.02},
+    ]
+]

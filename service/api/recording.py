@@ -1,0 +1,200 @@
+"""From answers to events: what the log is told of every prediction and of every rollout."""
+
+import asyncio
+import base64
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from datetime import datetime
+from typing import Protocol
+
+from service.api.prediction import Asked, Predicted
+from service.batching.answers import Answer, BatcherStatus
+from service.engine.tokens import Input
+from service.errors import StoreFull
+from service.events.ports import LogUnwritable
+from service.events.predictions import IntArray, PredictionBlock, select
+from service.events.records import DurableEvent, Quarantine, Reference, RolloutEvent
+from service.gate.rows import ReferenceRows
+from service.metrics import Metrics
+from service.registry.records import Named, Rollout, Route, TenantSettings, Version
+
+_PATIENCE_S = 30.0
+
+logger = logging.getLogger(__name__)
+
+
+class Log(Protocol):
+    """Keeps events; `service.events.log` has the real one."""
+
+    def predictions(self, block: PredictionBlock) -> None:
+        """Take prediction events; never blocks nor raises."""
+        ...
+
+    def append(self, events: Sequence[DurableEvent]) -> "Future[None]":
+        """Write events; the future is done when they are on disk."""
+        ...
+
+
+class LoggedPredictions:
+    """Gives the log what each tenant's settings let it keep."""
+
+    def __init__(self, log: Log, *, enabled: bool, audit_ratio: float) -> None:
+        self._log = log
+        self._enabled = enabled
+        self._audit_ratio = audit_ratio
+
+    def predicted(self, asked: Asked, predicted: Predicted) -> None:
+        """Log what a caller is about to be answered."""
+        self._take(asked, predicted, predicted.route, predicted.answer)
+
+    def shadowed(self, asked: Asked, live: Predicted, route: Route, answer: Answer) -> None:
+        """Log what another version said of the same inputs, under the ids that the caller got.
+
+        So a label that comes back for an answer tells of both versions.
+        """
+        self._take(asked, live, route, answer)
+
+    def _take(self, asked: Asked, told: Predicted, route: Route, answer: Answer) -> None:
+        logged = route.settings.log
+        if not self._enabled or logged.sample <= 0.0:
+            return
+        tokens = asked.tokens
+        tops: IntArray = answer.probabilities.argmax(axis=1)
+        block = PredictionBlock(
+            tenant=route.tenant,
+            adapter=route.adapter,
+            version=route.version,
+            digest=answer.digest,
+            backbone=told.backbone.digest,
+            precision=told.backbone.precision,
+            provider=told.backbone.provider,
+            role=route.role,
+            revision=route.revision,
+            time_s=time.time(),
+            ids=told.ids,
+            request_id=asked.call.request_id,
+            trace_id=asked.call.trace_id,
+            class_index=tops,
+            probabilities=answer.probabilities,
+            embeddings=answer.embeddings if logged.embedding else None,
+            base_embeddings=None,
+            tokens=[len(text) for text in tokens],
+            unknown=[text.unknown for text in tokens],
+            truncated=told.truncated,
+            queue_s=answer.queue_s,
+            compute_s=answer.compute_s,
+            group=asked.group,
+            audit=told.audits,
+            audit_probability=self._audit_ratio,
+            texts=[_text(item) for item in asked.inputs] if logged.text else None,
+            labels=route.labels,
+        )
+        if logged.sample < 1.0:
+            kept = select(
+                block,
+                sample=logged.sample,
+                embedding=logged.embedding,
+                text=logged.text,
+                draw=_draws(told.ids),
+            )
+            if kept is None:
+                return
+            block = kept
+        self._log.predictions(block)
+
+
+def _text(item: Input) -> str:
+    return item if isinstance(item, str) else "\n".join(item)
+
+
+def _draws(ids: Sequence[str]) -> list[float]:
+    """Return a number in [0, 1) an id, from its MAC: the same for an answer and its shadows."""
+    return [int.from_bytes(base64.urlsafe_b64decode(text[-8:])) / (1 << 48) for text in ids]
+
+
+class LoggedReferences:
+    """Gives the log what a new version answered to its hold-out, before the version is told of."""
+
+    def __init__(
+        self,
+        log: Log,
+        status: Callable[[], BatcherStatus],
+        settings_of: Callable[[str], TenantSettings],
+    ) -> None:
+        """`settings_of` finds a tenant's settings in memory."""
+        self._log = log
+        self._status = status
+        self._settings_of = settings_of
+
+    async def keep(self, version: Version, rows: ReferenceRows) -> None:
+        """Return once the reference is on disk; raise `StoreFull` where it cannot be."""
+        engine = self._status()
+        may_embed = self._settings_of(version.tenant).log.embedding
+        event = Reference(
+            tenant=version.tenant,
+            adapter=version.adapter,
+            version=version.version,
+            digest=version.digest,
+            backbone=version.backbone,
+            precision=engine.precision,
+            provider=engine.provider,
+            time_s=time.time(),
+            labels=version.labels,
+            class_index=rows.predicted,
+            label_index=rows.correct,
+            probabilities=rows.probabilities,
+            embeddings=rows.embeddings if may_embed else None,
+            base_embeddings=rows.base_embeddings if may_embed else None,
+            tokens=[text.tokens for text in rows.texts],
+            unknown=[text.unknown for text in rows.texts],
+            truncated=[text.truncated for text in rows.texts],
+        )
+        try:
+            await asyncio.wrap_future(self._log.append([event]))
+        except LogUnwritable as error:
+            raise StoreFull("the version's reference cannot be written to the log") from error
+
+
+class LoggedChanges:
+    """Gives the log what the registry has already decided: rollouts and quarantines.
+
+    They hold whether or not the log can take them; where it cannot, that is told and counted.
+    Each waits for the disk, so that what a caller was told of is in the log too.
+    """
+
+    def __init__(self, log: Log, metrics: Metrics) -> None:
+        self._log = log
+        self._metrics = metrics
+
+    def rolled(self, before: Rollout, after: Rollout, actor: str, at: str) -> None:
+        """Log a rollout."""
+        event = RolloutEvent(
+            tenant=after.tenant,
+            adapter=after.adapter,
+            revision=after.revision,
+            before=before.document() if before.revision else None,
+            after=after.document(),
+            actor=actor,
+            time_s=datetime.fromisoformat(at).timestamp(),
+            reason=after.forced,
+        )
+        self._append([event])
+
+    def quarantined(self, versions: Sequence[Named], reason: str) -> None:
+        """Log that versions are out of service."""
+        now_s = time.time()
+        self._append(
+            [
+                Quarantine(one.tenant, one.adapter, one.version, one.digest, reason, now_s)
+                for one in versions
+            ]
+        )
+
+    def _append(self, events: Sequence[DurableEvent]) -> None:
+        try:
+            self._log.append(events).result(_PATIENCE_S)
+        except (LogUnwritable, TimeoutError):
+            self._metrics.events_dropped("disk", len(events))
+            logger.exception("what the registry holds is missing in the event log")
