@@ -65,6 +65,7 @@ EVENTS = "events"
 
 _KEYS_POLL_S = 1.0
 _RPC_CLOSING_S = 1.0
+_SETTLE_S = 1.0
 _THREADS = 8
 _SHORT_KEY = 16
 _SWITCH_INTERVAL_S = 0.0005
@@ -134,12 +135,18 @@ def run(settings: Settings) -> None:
     backbone = open_bundle(settings.bundle)
     metrics = _metrics(settings)
     with ExitStack() as open_parts:
-        registry = Registry.open(settings.state, backbone.digest, _registry_limits(settings))
+        registry = Registry.open(
+            settings.state,
+            backbone.digest,
+            _registry_limits(settings),
+            busy_s=settings.registry_busy_s,
+        )
         open_parts.callback(registry.close)
         signing = _key_ring(settings.state)
         log = _event_log(settings, metrics)
         open_parts.callback(log.close)
         changes = LoggedChanges(log, metrics)
+        open_parts.callback(changes.close)
         registry.on_rollout = changes.rolled
         registry.watch(settings.registry_poll_s, metrics.refreshed, metrics.poll_failed)
         # What a quarantine leaves behind waits for the disk; the engine's thread must not.
@@ -173,10 +180,10 @@ def run(settings: Settings) -> None:
         )
         if settings.vllm_metrics:
             metrics.registry.register(VllmMetrics(batcher, LiveNames(registry.routes)))
-        _run(parts, batcher, signing)
+        _run(parts, batcher, signing, changes)
 
 
-def _run(parts: Parts, batcher: Batcher, signing: KeyRing) -> None:
+def _run(parts: Parts, batcher: Batcher, signing: KeyRing, changes: LoggedChanges) -> None:
     """Listen, and serve with the parts until the server ends."""
     settings, lifecycle = parts.settings, parts.lifecycle
     sockets = _sockets(settings)
@@ -202,6 +209,7 @@ def _run(parts: Parts, batcher: Batcher, signing: KeyRing) -> None:
         chores = [
             asyncio.create_task(parts.usage.keep_flushing(settings.usage_flush_s)),
             asyncio.create_task(_keep_refreshing(signing)),
+            asyncio.create_task(changes.keep_settling(_SETTLE_S)),
         ]
         logger.info("listening on %s", address_of(sockets[0]))
         if rpc is not None and settings.grpc_port is not None:

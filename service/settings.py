@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     """Longest wait for a request's head, from its first byte or the connection's first moment."""
     body_timeout_s: float = Field(default=30.0, gt=0)
     """Longest wait for the next piece of a request's body; then the connection closes."""
-    uploads_max: int = Field(default=2, ge=1)
+    uploads_max: int = Field(default=3, ge=1)
     """Uploads that are received and checked at once; beyond that 503."""
     connections_backlog: int = Field(default=2048, ge=1)
     """Connections that may wait to be accepted."""
@@ -117,6 +117,8 @@ class Settings(BaseSettings):
     """Shadow versions in one rollout."""
     registry_poll_s: float = Field(default=0.5, gt=0, le=2)
     """How often the registry is asked for what other processes changed."""
+    registry_busy_s: float = Field(default=10.0, gt=0, le=60)
+    """How long a change waits for another process that holds the registry; beyond that 503."""
     usage_flush_s: float = Field(default=10.0, gt=0)
     """How often usage is written down; a crash can lose this much of it."""
 

@@ -1,13 +1,14 @@
 """The adapters: trained once, and taken again while nothing they were made from has changed."""
 
 import io
+import json
 import shutil
 import time
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from examples.demo.businesses import COLLECTED_UNTIL, Business, read_rows
 from examples.demo.train import OnEpoch, Row, train_adapter
@@ -33,12 +34,19 @@ class Trained:
         return self.test + self.train
 
     def packed(self) -> bytes:
-        """Return the folder's files as a zip, which is what an upload takes."""
+        """Return the folder's files and the test split as a zip, which is what an upload takes."""
         archive = io.BytesIO()
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as files:
             for path in sorted(self.folder.iterdir()):
                 files.write(path, path.name)
+            holdout = [json.dumps({"text": row.text, "label": row.label}) for row in self.test]
+            files.writestr("holdout.jsonl", "\n".join(holdout))
         return archive.getvalue()
+
+    def mislabelled(self) -> Self:
+        """Return the same adapter with its first two labels swapped, as a slip would have it."""
+        first, second, *others = self.labels
+        return replace(self, labels=(second, first, *others))
 
     def metadata(self, backbone_digest: str) -> dict[str, Any]:
         """Return the document that goes with the upload."""

@@ -147,6 +147,17 @@ def check_again(first: Published, again: Published) -> list[Check]:
     ]
 
 
+def check_gate(worse: Published) -> list[Check]:
+    """Check that a version that is surely worse than the live one is rejected."""
+    return [
+        Check(
+            "a version with two of its labels swapped is rejected by the gate",
+            worse.created and worse.state == "rejected",
+            f"version {worse.version}, {worse.state}",
+        )
+    ]
+
+
 def check_refusals(operator: Operator, tenant: str) -> list[Check]:
     """Check that what is not there is a 404, and never answered by the bare backbone."""
     checks = []

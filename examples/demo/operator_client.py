@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import httpx
@@ -19,6 +19,8 @@ class Published:
     version: int
     digest: str
     created: bool
+    state: str = "validated"  # or rejected, by the gate
+    report: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Operator:
@@ -51,7 +53,10 @@ class Operator:
         """Upload a packed adapter with its metadata."""
         with _failing():
             told = self._client.upload(tenant, adapter, package, metadata)
-        return Published(told.version.version, told.version.digest, told.created)
+        version = told.version
+        return Published(
+            version.version, version.digest, told.created, version.state, version.report
+        )
 
     def make_live(self, tenant: str, adapter: str, version: int) -> None:
         """Let the version answer from now on."""

@@ -11,7 +11,7 @@ from examples.demo.operator_client import Operator
 from examples.demo.preparation import Prepared, prepare
 from examples.demo.screen import Screen
 from examples.demo.service_process import ServiceProcess, serving
-from examples.demo.session import ask, publish, show, wait
+from examples.demo.session import ask, publish, publish_worse, show, wait
 from examples.demo.verification import verdict, verify_restart, verify_running, verify_stop
 from examples.demo.work_folder import emptied
 
@@ -34,12 +34,13 @@ def play(screen: Screen, folder: Path, port: int | None, *, check: bool) -> bool
     ):
         wait(screen, service)
         published = publish(screen, operator, prepared)
+        worse = publish_worse(screen, operator, prepared)
         asked = ask(screen, service, operator, prepared)
         show(screen, prepared, asked)
         if not check:
             _serve_on(screen, service, prepared)
             return True
-        found = verify_running(operator, prepared, published, asked)
+        found = verify_running(operator, prepared, published, worse, asked)
         found += verify_stop(service)
     found += verify_restart(screen, folder, prepared, published)
     return verdict(screen, found)

@@ -1,8 +1,10 @@
 """One run of the service: publish, ask, and show who was answered what."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from examples.demo.adapters import Trained
 from examples.demo.answers_table import COLUMNS, answer_rows
 from examples.demo.batch_mix import BatchMix, batch_mix
 from examples.demo.operator_client import Operator, Published
@@ -41,22 +43,53 @@ def wait(screen: Screen, service: ServiceProcess) -> None:
 
 
 def publish(screen: Screen, operator: Operator, prepared: Prepared) -> list[Published]:
-    """Upload every adapter and let it answer."""
+    """Upload every adapter, which is measured on the way in, and let it answer."""
     published: list[Published] = []
     screen.heading("Publish: a tenant, an upload and a rollout for each adapter")
     for trained in prepared.adapters:
         business = trained.business
         operator.make_tenant(business.tenant)
-        version = upload(operator, prepared, len(published))
+        version = upload(operator, prepared, trained)
         operator.make_live(business.tenant, business.adapter, version.version)
-        screen.line(f"  {business.model} version {version.version} is live  {version.digest}")
         published.append(version)
+    screen.table(
+        ("model", ">version", "state", "held-out accuracy", "nearest centroids", "digest"),
+        [
+            (
+                trained.business.model,
+                str(version.version),
+                f"{version.state}, live",
+                _accuracy(version.report["measured"]),
+                _accuracy(version.report["measured"]["baseline"]),
+                version.digest[:15],
+            )
+            for trained, version in zip(prepared.adapters, published, strict=True)
+        ],
+    )
     return published
 
 
-def upload(operator: Operator, prepared: Prepared, at: int) -> Published:
+def publish_worse(screen: Screen, operator: Operator, prepared: Prepared) -> Published:
+    """Upload an adapter with two of its labels swapped, and show what the gate says."""
+    trained = prepared.adapters[0]
+    worse = upload(operator, prepared, trained.mislabelled())
+    screen.line(
+        f"  {trained.business.model} again, two labels swapped: version {worse.version} is"
+        f" {worse.state}"
+    )
+    for check in worse.report["checks"]:
+        if check["passed"] is False:
+            screen.line(f"    {check['sentence']}")
+    return worse
+
+
+def _accuracy(measured: Mapping[str, Any]) -> str:
+    found = measured["accuracy"]
+    return f"{found['value']:.3f} ({found['lower']:.2f} to {found['upper']:.2f})"
+
+
+def upload(operator: Operator, prepared: Prepared, trained: Trained) -> Published:
     """Upload one tenant's adapter."""
-    trained = prepared.adapters[at]
     return operator.upload(
         trained.business.tenant,
         trained.business.adapter,

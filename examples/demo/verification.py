@@ -16,11 +16,15 @@ EXACT = "cpu"
 
 
 def verify_running(
-    operator: Operator, prepared: Prepared, published: Sequence[Published], asked: Asked
+    operator: Operator,
+    prepared: Prepared,
+    published: Sequence[Published],
+    worse: Published,
+    asked: Asked,
 ) -> list[Check]:
     """Check what the running service did and does."""
     first = asked.replies[0]
-    again = upload(operator, prepared, 0)
+    again = upload(operator, prepared, prepared.adapters[0])
     return [
         *checks.check_bundle(prepared.bundle),
         *checks.check_accuracy(prepared.adapters, asked.scores),
@@ -28,6 +32,7 @@ def verify_running(
         *checks.check_identity(prepared.adapters, published, asked.replies),
         *checks.check_mix(asked.mix),
         *checks.check_again(published[0], again),
+        *checks.check_gate(worse),
         *checks.check_refusals(operator, prepared.adapters[0].business.tenant),
         *checks.check_open_inference(operator, prepared.adapters, first),
     ]

@@ -24,6 +24,7 @@ from service.api.schemas import (
 from service.errors import (
     AdapterUnreadable,
     Conflict,
+    StoreFull,
     UnknownAdapter,
     UnknownTenant,
     UnknownVersion,
@@ -120,7 +121,7 @@ class Adapters:
             tags=[TAG],
             summary="Delete an adapter",
             status_code=204,
-            responses=refusals(*unknown, Conflict),
+            responses=refusals(*unknown, Conflict, StoreFull),
         )
         app.add_api_route(
             VERSION_PATH,
@@ -129,7 +130,7 @@ class Adapters:
             tags=[TAG],
             summary="Delete a version",
             status_code=204,
-            responses=refusals(*unknown, UnknownVersion, Conflict),
+            responses=refusals(*unknown, UnknownVersion, Conflict, StoreFull),
         )
 
     def _mount_card(self, app: FastAPI) -> None:
@@ -166,9 +167,9 @@ class Adapters:
         raise UnknownAdapter(f"the tenant {tenant} has no adapter {adapter}")
 
     async def versions(self, tenant: TenantName, adapter: AdapterName) -> Response:
-        """List an adapter's versions, oldest first."""
+        """List an adapter's versions, oldest first; without the cards in their metadata."""
         versions = await asyncio.to_thread(self._registry.versions, tenant, adapter)
-        return json_response({"versions": [version_document(version) for version in versions]})
+        return json_response({"versions": [_listed(version) for version in versions]})
 
     async def version(
         self, tenant: TenantName, adapter: AdapterName, version: VersionText
@@ -250,6 +251,13 @@ def version_document(version: Version) -> dict[str, Any]:
     }
 
 
+def _listed(version: Version) -> dict[str, Any]:
+    """Return a version as lists show it: a thousand cards would be a hundred megabytes."""
+    document = version_document(version)
+    document["metadata"].pop("card", None)
+    return document
+
+
 _LINE = {
     "tenant": "acme",
     "adapter": "support",
@@ -258,7 +266,7 @@ _LINE = {
     "live": 3,
     "canary": {"version": 4, "percent": 10.0},
     "shadows": [5],
-    "created_at": "2025-03-31T09:30:00.000Z",
+    "created_at": "2025-03-31T09:30:00.000000+00:00",
 }
 VERSION_EXAMPLE: dict[str, Any] = {
     "tenant": "acme",
@@ -276,7 +284,7 @@ VERSION_EXAMPLE: dict[str, Any] = {
     },
     "report": REPORT_EXAMPLE,
     "bytes": 299_544,
-    "created_at": "2025-03-31T09:31:07.512Z",
+    "created_at": "2025-03-31T09:31:07.512000+00:00",
 }
 _CARD = """# acme.support, version 3
 

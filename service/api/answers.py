@@ -13,10 +13,12 @@ _JSON_HEADER = (b"content-type", b"application/json")
 _VERSION = re.compile("[1-9][0-9]{0,8}")
 
 
-async def send_json(send: Send, document: object) -> None:
+async def send_json(
+    send: Send, document: object, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
     """Answer 200 with a JSON document; numpy arrays and numbers may be in it."""
     body = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
-    headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body))]
+    headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body)), *headers]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

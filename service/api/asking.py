@@ -38,10 +38,14 @@ class Shown:
     answer: type[BaseModel]
     answered: object  # an example of `answer`
     refused: Mapping[int | str, dict[str, Any]]
+    headers: Mapping[str, Any] | None = None  # of the answer, where it has its own
 
 
 def mount_asking(app: FastAPI, handler: ASGIApp, shown: Shown, *templates: Template) -> None:
     """Add raw routes to an application: the same handler for each path."""
+    answered = example_of(shown.answer, shown.answered)
+    if shown.headers is not None:
+        answered["headers"] = dict(shown.headers)
     for template in templates:
         route = RawRoute(
             template.path,
@@ -51,7 +55,7 @@ def mount_asking(app: FastAPI, handler: ASGIApp, shown: Shown, *templates: Templ
             summary=template.summary,
             description=shown.description,
             tags=[shown.tag],
-            responses={200: example_of(shown.answer, shown.answered), **shown.refused},
+            responses={200: answered, **shown.refused},
             request_body=struct_body(shown.request, dict(shown.examples)),
             parameters=[TIMEOUT],
         )

@@ -75,9 +75,13 @@ class Audit:
 
 
 def _moment(text: str) -> datetime:
-    """Return a time in UTC, which it is where it does not say otherwise."""
+    """Return a time in UTC, which it is where it does not say otherwise.
+
+    The plus of an offset arrives as a space where somebody put a line's `at` into an address as
+    it is.
+    """
     try:
-        given = datetime.fromisoformat(text)
+        given = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
         return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
     except (ValueError, OverflowError):
         raise MalformedRequest("since must be a time in ISO 8601") from None
@@ -87,13 +91,13 @@ _EXAMPLE = {
     "lines": [
         {
             "id": 17,
-            "at": "2025-03-31T09:32:11.040Z",
+            "at": "2025-03-31T09:32:11.040000+00:00",
             "actor": "admin",
-            "action": "rollout",
+            "action": "rollout.set",
             "tenant": "acme",
             "adapter": "support",
-            "before": {"live": 2},
-            "after": {"live": 3},
+            "before": {"revision": 4, "live": 2},
+            "after": {"revision": 5, "live": 3},
         }
     ],
     "cursor": None,

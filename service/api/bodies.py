@@ -126,13 +126,13 @@ class Bodies:
 
     def _hold(self, call: Call, count: int, limit: int) -> None:
         _check_size(call.body_bytes + count, limit)
-        room = self._bytes_max - self.held_bytes
-        if count > room:
+        left = self._bytes_max - self.held_bytes - count
+        if left < 0:
             raise QueueFull("the server holds as many request bodies as it may; try again")
         tenant = _tenant_of(call)
         if tenant is not None:
             held = self._held_by[tenant]
-            if held > call.body_bytes and held + count > room:
+            if held > call.body_bytes and held + count > left:
                 raise TenantLimited(
                     "the server holds as many request bodies of this tenant as it may", _RETRY_S
                 )

@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.api.problems import MALFORMED, Problem, problem_body
 
@@ -50,6 +50,7 @@ class Connection(HttpToolsProtocol):
         self._waits_since_s = 0.0
         self._patience: asyncio.TimerHandle | None = None
         self._taking: asyncio.TimerHandle | None = None  # patience with who takes an answer in
+        self._under_way: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
@@ -67,6 +68,10 @@ class Connection(HttpToolsProtocol):
         """Stop waiting."""
         self._stop_waiting()
         self._stop_watching()
+        if self._under_way is not None:
+            # uvicorn tells the request that came last; of several it may be another one.
+            self._under_way.disconnected = True
+            self._under_way.message_event.set()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -116,6 +121,10 @@ class Connection(HttpToolsProtocol):
         self._waits_since_s = self.loop.time()
         self._stop_waiting()
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._under_way = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_message_complete(self) -> None:
         """Note that the request is there."""

@@ -11,6 +11,10 @@ from service.api.requests import require_json
 from service.engine.strict_json import UnreadableJson, parse_object
 from service.errors import MalformedRequest, UnacceptableRequest
 
+# The largest names a few versions or scopes. It is parsed on the event loop, in Python, so that
+# one of 8 MiB would hold everybody up for seconds.
+DOCUMENT_BYTES_MAX = 64 << 10
+
 _FLAWS_MAX = 20
 _PLACE_MAX = 200  # characters of the name of a field
 
@@ -22,7 +26,7 @@ class Documents:
 
     def __init__(self, bodies: Bodies, max_body_bytes: int) -> None:
         self._bodies = bodies
-        self._max_body_bytes = max_body_bytes
+        self._bytes_max = min(max_body_bytes, DOCUMENT_BYTES_MAX)
 
     async def read(self, request: Request, model: type[_Model]) -> _Model:
         """Return the body's document, checked by a model.
@@ -48,10 +52,10 @@ class Documents:
         """Return the body's JSON object; raise `MalformedRequest` for anything else."""
         call = call_of(request.scope)
         require_json(call)
-        body = await self._bodies.read(call, request.receive, self._max_body_bytes)
+        body = await self._bodies.read(call, request.receive, self._bytes_max)
         if may_be_absent and not body:
             return {}
         try:
-            return parse_object(body, bytes_max=self._max_body_bytes)
+            return parse_object(body, bytes_max=self._bytes_max)
         except UnreadableJson as error:
             raise MalformedRequest(f"the body cannot be read: {error}") from error

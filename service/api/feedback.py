@@ -17,7 +17,6 @@ from fastapi import FastAPI, Request, Response
 from service.api.answers import json_response
 from service.api.bodies import Bodies
 from service.api.call import Call, call_of
-from service.api.callers import Caller
 from service.api.feedback_request import FeedbackLabel, FeedbackRequest
 from service.api.openapi import TIMEOUT, example_of, refusals, struct_body
 from service.api.ports import Signing
@@ -51,6 +50,10 @@ class References(Protocol):
         """Return the version, deleted ones included, from memory."""
         ...
 
+    def refresh(self) -> bool:
+        """Take over what other processes published; say whether there was anything."""
+        ...
+
 
 class LabelLog(Protocol):
     """Keeps labels; the event log does."""
@@ -60,12 +63,13 @@ class LabelLog(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Judged:
     """What became of the labels of one request."""
 
     accepted: list[Label]
     problems: list[tuple[str, str]]  # where, what; in the order of the labels
+    unseen: bool = False  # whether an id was issued here for a version that is not known here
 
     def document(self) -> dict[str, Any]:
         """Return the answer."""
@@ -136,39 +140,44 @@ class Feedback:
             judged = self._judge(labels, call)
         else:
             judged = await asyncio.to_thread(self._judge, labels, call)
+        if judged.unseen:
+            judged = await asyncio.to_thread(self._judge_anew, labels, call)
         if judged.accepted:
             await self._keep(judged.accepted, deadline_s)
         self._metrics.labelled(len(judged.accepted), len(judged.problems))
         call.log["labels"] = len(judged.accepted)
         return json_response(judged.document(), 202)
 
+    def _judge_anew(self, labels: Sequence[FeedbackLabel], call: Call) -> Judged:
+        """Judge again, with what other processes published since this one last looked.
+
+        Such a version answers there at once, so its labels may be here before this process would
+        see it by itself.
+        """
+        self._references.refresh()
+        return self._judge(labels, call)
+
     def _judge(self, labels: Sequence[FeedbackLabel], call: Call) -> Judged:
         caller = call.admitted
         judged = Judged([], [])
         now_s = time.time()
         for number, given in enumerate(labels):
-            found = self._find(given.id, caller)
-            if found is None:
+            try:
+                said = self._signing.read(given.id)
+            except InvalidPredictionId:
                 judged.problems.append((f"labels/{number}/id", _FOREIGN))
                 continue
-            said, named = found
+            named = self._references.find_reference(said.reference)
+            if named is None or not (caller.sees(named.tenant) and caller.holds("predict")):
+                judged.unseen |= named is None
+                judged.problems.append((f"labels/{number}/id", _FOREIGN))
+                continue
             if given.label not in named.labels:
                 what = _no_such_label(given.label, named)
                 judged.problems.append((f"labels/{number}/label", what))
                 continue
             judged.accepted.append(_event(given, said, named, call, now_s))
         return judged
-
-    def _find(self, text: str, caller: Caller) -> tuple[PredictionId, Named] | None:
-        """Return what an id says and the version that it names; None where the caller may not."""
-        try:
-            said = self._signing.read(text)
-        except InvalidPredictionId:
-            return None
-        named = self._references.find_reference(said.reference)
-        if named is None or not (caller.sees(named.tenant) and caller.holds("predict")):
-            return None
-        return said, named
 
     async def _keep(self, labels: Sequence[Label], deadline_s: float) -> None:
         """Wait until the labels are on disk."""

@@ -16,6 +16,7 @@ from service.api.foreign_requests import HfPair, HfParameters, HfRequest
 from service.api.foreign_schemas import HfError, HfLabels
 from service.api.names import model_parts
 from service.api.prediction import Predictor
+from service.api.provenance import SHOWN, provenance
 from service.api.ranking import ranked
 from service.engine.tokens import Input
 
@@ -42,6 +43,7 @@ class HfClassify:
             HfLabels,
             _ANSWER,
             foreign_refusals(_PATH, HfError, *ASKED),
+            SHOWN,
         )
         template = Template(_PATH, "hf_classify", "Classify as Hugging Face does")
         mount_asking(app, self, shown, template)
@@ -52,6 +54,7 @@ class HfClassify:
         model = (*model_parts(scope["path_params"]["model"]), None)
         request = await self._reader.read(call, receive)
         given = request.inputs if isinstance(request.inputs, list) else [request.inputs]
+        self._predictor.check_count(len(given))
         parameters = request.parameters or HfParameters()
         predicted = await self._predictor.predict(
             call,
@@ -61,7 +64,8 @@ class HfClassify:
             may_truncate=parameters.truncation,
         )
         answer = predicted.answer
-        await send_json(send, ranked(answer.labels, answer.probabilities, parameters.top_k))
+        told = ranked(answer.labels, answer.probabilities, parameters.top_k)
+        await send_json(send, told, provenance(predicted))
 
 
 def _input(item: str | HfPair) -> Input:

@@ -115,7 +115,7 @@ _EXAMPLE = {
     "id": "5e0c1b7a94d2f386",
     "tenant": "acme",
     "scopes": ["predict", "publish"],
-    "created_at": "2025-03-31T09:30:00.000Z",
+    "created_at": "2025-03-31T09:30:00.000000+00:00",
     "actor": "admin",
 }
 # Of the form of a key, and none.

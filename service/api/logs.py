@@ -44,5 +44,6 @@ def begin_logging(level: str, form: Literal["auto", "json", "text"]) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_TextLines() if text else _JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # The server's own lines tell of single connections: anyone can make it write them.
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    # Their own lines tell of single connections and uploads: anyone can make them write such.
+    for name in ("uvicorn.error", "python_multipart"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -51,6 +51,7 @@ class Predict:
         """Answer one request, as ASGI asks for it."""
         call = call_of(scope)
         request = await self._reader.read(call, receive)
+        self._predictor.check_count(len(request.inputs))
         path = scope["path_params"]
         version = path.get("version")
         model = (

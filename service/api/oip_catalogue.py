@@ -1,18 +1,18 @@
 """What the Open Inference Protocol tells of the server and its models, whatever the front.
 
-Lists and documents wait for the registry's disk, so that fronts ask for them in a thread.
+All of it is answered from memory, so that asking costs no more than what is answered.
 """
 
-from contextlib import suppress
 from typing import Any
 
 from service.api.callers import Caller
 from service.api.lifecycle import Lifecycle
 from service.api.names import model_parts
 from service.api.version import VERSION
-from service.errors import NoLiveVersion, UnknownAdapter, UnknownTenant, UnknownVersion
-from service.registry.records import AdapterSummary, Version
+from service.errors import NoLiveVersion
+from service.registry.records import Route
 from service.registry.registry import Registry
+from service.registry.routes import AdapterRoutes
 
 PLATFORM = "onnxruntime_banked_lora"
 BACKEND = "tenantry"
@@ -37,34 +37,23 @@ class Catalogue:
         return self._lifecycle.ready
 
     def ready(self, model: str, version: int | None) -> bool:
-        """Say whether a model would answer now; without I/O.
+        """Say whether a model would answer now.
 
         Raises `UnknownTenant`, `UnknownAdapter`, `UnknownVersion` or `NoLiveVersion`.
         """
         self._registry.route(*model_parts(model), version)
         return self._lifecycle.ready
 
-    def versions(self, model: str, version: int | None) -> list[Version]:
+    def versions(self, model: str, version: int | None) -> list[Route]:
         """Return a model's versions, or the one of that number, that can be asked.
 
         Raises `UnknownTenant`, `UnknownAdapter` or `UnknownVersion`.
         """
         tenant, adapter = model_parts(model)
         if version is not None:
-            self._registry.route(tenant, adapter, version)
-            return [self._registry.version(tenant, adapter, version)]
-        return [
-            found
-            for found in self._registry.versions(tenant, adapter)
-            if self._can_be_asked(found.tenant, found.adapter, found.version)
-        ]
-
-    def _can_be_asked(self, tenant: str, adapter: str, version: int) -> bool:
-        try:
-            self._registry.route(tenant, adapter, version)
-        except (UnknownTenant, UnknownAdapter, UnknownVersion):
-            return False
-        return True
+            return [self._registry.route(tenant, adapter, version)]
+        own = self._registry.routes().of_adapter(tenant, adapter).versions
+        return [own[number] for number in sorted(own)]
 
     def metadata(self, model: str, version: int | None) -> dict[str, Any]:
         """Return a model's versions, inputs and outputs; with the labels of what answers."""
@@ -72,13 +61,13 @@ class Catalogue:
         return metadata_document(
             model,
             [found.version for found in versions],
-            _shown(model, versions).labels,
+            self._shown(model, versions).labels,
             self._hidden_size,
         )
 
     def config(self, model: str, version: int | None) -> dict[str, Any]:
         """Return a model's configuration, as Triton writes one."""
-        shown = _shown(model, self.versions(model, version))
+        shown = self._shown(model, self.versions(model, version))
         return config_document(model, shown.labels, self._hidden_size)
 
     def index(self, caller: Caller, *, ready: bool) -> list[dict[str, Any]]:
@@ -87,34 +76,33 @@ class Catalogue:
         A line for each version that a request can reach without naming it; an adapter without
         such a version has one line, which says so.
         """
+        known = self._registry.routes().tenants
+        seen = sorted(known) if caller.tenant is None else [caller.tenant]
         lines: list[dict[str, Any]] = []
-        for tenant in self._registry.tenants():
-            if not caller.sees(tenant.name):
-                continue
-            with suppress(UnknownTenant):  # deleted in the meantime
-                for adapter in self._registry.adapters(tenant.name):
-                    lines += _index_lines(adapter)
+        for tenant in seen:
+            own = known[tenant].adapters if tenant in known else {}  # deleted in the meantime
+            for adapter in sorted(own):
+                lines += _index_lines(f"{tenant}.{adapter}", own[adapter])
         return [line for line in lines if line["state"] == "READY"] if ready else lines
 
+    def _shown(self, model: str, versions: list[Route]) -> Route:
+        """Return the version whose labels stand for a model: the live one, or else the newest."""
+        if not versions:
+            raise NoLiveVersion(f"no version of {model} can be asked")
+        live = self._registry.routes().of_adapter(*model_parts(model)).rollout.live
+        return next((found for found in versions if found.version == live), versions[-1])
 
-def _shown(model: str, versions: list[Version]) -> Version:
-    """Return the version whose labels stand for a model: the live one, or else the newest."""
-    if not versions:
-        raise NoLiveVersion(f"no version of {model} can be asked")
-    live = [found for found in versions if found.state == "live"]
-    return (live or versions)[-1]
 
-
-def _index_lines(adapter: AdapterSummary) -> list[dict[str, Any]]:
-    name = f"{adapter.tenant}.{adapter.adapter}"
-    answering = [adapter.live] if adapter.live is not None else []
-    if adapter.canary is not None:
-        answering.append(adapter.canary.version)
+def _index_lines(name: str, known: AdapterRoutes) -> list[dict[str, Any]]:
+    rollout = known.rollout
+    answering = [] if rollout.live is None else [rollout.live]
+    if rollout.canary is not None:
+        answering.append(rollout.canary.version)
     if not answering:
         return [
             {
                 "name": name,
-                "version": str(adapter.latest),
+                "version": str(max(known.foreign.union(known.versions))),
                 "state": "UNAVAILABLE",
                 "reason": "no version is live; one may still be asked by its number",
             }

@@ -1,6 +1,5 @@
 """What the Open Inference Protocol tells of the server and its models, over HTTP."""
 
-import asyncio
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -26,6 +25,7 @@ from service.errors import (
 from service.registry.registry import Registry
 
 _UNKNOWN = (UnknownTenant, UnknownAdapter, UnknownVersion)
+_UNANSWERED = (*_UNKNOWN, NoLiveVersion)
 _MODEL = "/v2/models/{model}"
 _VERSION = _MODEL + "/versions/{version}"
 
@@ -50,26 +50,32 @@ class OipModels:
             ("/v2", self.server, "Tell of the server", SERVER, ()),
             ("/v2/health/live", self.live, "Say that the server lives", {"live": True}, ()),
             ("/v2/health/ready", self.ready, "Say whether it is ready", {"ready": True}, ()),
-            (_MODEL, self.model, "Tell of a model", _METADATA, _UNKNOWN),
-            (_VERSION, self.model_version, "Tell of a version", _METADATA, _UNKNOWN),
-            (_MODEL + "/ready", self.model_ready, "Say whether a model is ready", _READY, _UNKNOWN),
+            (_MODEL, self.model, "Tell of a model", _METADATA, _UNANSWERED),
+            (_VERSION, self.model_version, "Tell of a version", _METADATA, _UNANSWERED),
+            (
+                _MODEL + "/ready",
+                self.model_ready,
+                "Say whether a model is ready",
+                _READY,
+                _UNANSWERED,
+            ),
             (
                 _VERSION + "/ready",
                 self.version_ready,
                 "Say whether a version is ready",
                 _READY,
-                _UNKNOWN,
+                _UNANSWERED,
             ),
-            (_MODEL + "/config", self.config, "Show a model's configuration", _CONFIG, _UNKNOWN),
+            (_MODEL + "/config", self.config, "Show a model's configuration", _CONFIG, _UNANSWERED),
             (
                 _VERSION + "/config",
                 self.version_config,
                 "Show a version's configuration",
                 _CONFIG,
-                _UNKNOWN,
+                _UNANSWERED,
             ),
         ):
-            _mount(app, "GET", path, endpoint, summary, example, *raised, NoLiveVersion)
+            _mount(app, "GET", path, endpoint, summary, example, *raised)
         _mount(
             app, "POST", "/v2/repository/index", self.index, "List models", [_INDEX_LINE], body=True
         )
@@ -99,12 +105,11 @@ class OipModels:
 
     async def model(self, model: ModelName) -> Response:
         """Tell of a model: its versions, inputs and outputs."""
-        return json_response(await asyncio.to_thread(self._catalogue.metadata, model, None))
+        return json_response(self._catalogue.metadata(model, None))
 
     async def model_version(self, model: ModelName, version: VersionText) -> Response:
         """Tell of one version of a model."""
-        number = version_number(version)
-        return json_response(await asyncio.to_thread(self._catalogue.metadata, model, number))
+        return json_response(self._catalogue.metadata(model, version_number(version)))
 
     async def model_ready(self, model: ModelName) -> Response:
         """Answer 200 where a version of the model is live."""
@@ -116,12 +121,11 @@ class OipModels:
 
     async def config(self, model: ModelName) -> Response:
         """Show a model's inputs and outputs as Triton writes a configuration."""
-        return json_response(await asyncio.to_thread(self._catalogue.config, model, None))
+        return json_response(self._catalogue.config(model, None))
 
     async def version_config(self, model: ModelName, version: VersionText) -> Response:
         """Show a version's inputs and outputs as Triton writes a configuration."""
-        number = version_number(version)
-        return json_response(await asyncio.to_thread(self._catalogue.config, model, number))
+        return json_response(self._catalogue.config(model, version_number(version)))
 
     async def index(self, request: Request) -> Response:
         """List the models that the caller sees, a line for each version that is live or canary.
@@ -135,9 +139,7 @@ class OipModels:
         call.headers.pop(b"content-type", None)
         asked = await self._documents.read_object(request, may_be_absent=True)
         ready = asked.get("ready") is True
-        return json_response(
-            await asyncio.to_thread(self._catalogue.index, call.caller, ready=ready)
-        )
+        return json_response(self._catalogue.index(call.caller, ready=ready))
 
     async def refuse(self, model: ModelName) -> Response:
         """Say how models come and go here, in place of what Triton has."""
@@ -180,15 +182,14 @@ class ModelStatistics:
 
     async def model(self, model: ModelName) -> Response:
         """Show how often each version of a model was asked, over this protocol."""
-        return await self._of(model, None)
+        return self._of(model, None)
 
     async def version(self, model: ModelName, version: VersionText) -> Response:
         """Show how often a version was asked, over this protocol."""
-        return await self._of(model, version_number(version))
+        return self._of(model, version_number(version))
 
-    async def _of(self, model: str, version: int | None) -> Response:
-        versions = await asyncio.to_thread(self._catalogue.versions, model, version)
-        lines = self._statistics.lines_of(versions)
+    def _of(self, model: str, version: int | None) -> Response:
+        lines = self._statistics.lines_of(self._catalogue.versions(model, version))
         return json_response({"model_stats": lines})
 
 

@@ -13,7 +13,7 @@ from service.api.callers import Caller
 from service.api.ports import Router
 from service.api.prediction import Predicted
 from service.errors import NoLiveVersion, UnknownAdapter, UnknownTenant, UnknownVersion
-from service.registry.records import Version
+from service.registry.records import Route
 
 Key = tuple[str, str, int]  # tenant, adapter, version
 Model = tuple[str, str, int | None]
@@ -94,7 +94,7 @@ class Statistics:
             if caller.sees(key[0])
         ]
 
-    def lines_of(self, versions: Iterable[Version]) -> list[dict[str, object]]:
+    def lines_of(self, versions: Iterable[Route]) -> list[dict[str, object]]:
         """Return the documents of some versions, asked or not."""
         keys = [(found.tenant, found.adapter, found.version) for found in versions]
         return [statistics_line(key, self._counts.get(key) or Counts()) for key in keys]

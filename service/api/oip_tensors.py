@@ -22,6 +22,8 @@ _TEXT, _PAIR = "text", "pair"
 _DEFAULT_OUTPUTS = ("label", "score", "probabilities", "id")
 _NOT_OFFERED = ("classification", "shared_memory_region")
 _ROUTING_KEY_CHARS_MAX, _GROUP_CHARS_MAX = 256, 64
+# Far beyond what there is; a body that names hundreds of thousands would hold everybody up.
+_INPUTS_MAX, _OUTPUTS_MAX, _PARAMETERS_MAX = 16, 64, 256
 
 Parameters = Mapping[str, Any]
 _NONE: Final[Parameters] = {}
@@ -83,10 +85,22 @@ def decode_request(
     """
     json, tail = split(body, headers)
     request = decode(_decoder, json)
+    check_counts(len(request.inputs), len(request.outputs or ()))
     tensors = [_tensor(item, tail) for item in request.inputs]
     tail.finish()
     outputs = [(output.name, output.parameters or _NONE) for output in request.outputs or ()]
     return asked_of(request.id, request.parameters or _NONE, tensors, outputs, check_count)
+
+
+def check_counts(inputs: int, outputs: int, parameters: int = 0) -> None:
+    """Raise `UnacceptableRequest` for too many of something, before any of it is looked at."""
+    for what, count, most in (
+        ("inputs", inputs, _INPUTS_MAX),
+        ("outputs", outputs, _OUTPUTS_MAX),
+        ("parameters", parameters, _PARAMETERS_MAX),
+    ):
+        if count > most:
+            raise UnacceptableRequest(f"{count} {what}; a request has at most {most}")
 
 
 def _tensor(item: OipTensor, tail: RawTensors) -> Tensor:
@@ -107,6 +121,10 @@ def _tensor(item: OipTensor, tail: RawTensors) -> Tensor:
         data = item.data
 
         def read(count: int) -> list[str]:
+            if len(data) > count:
+                raise UnacceptableRequest(
+                    f"{where} has {len(data)} elements, and its shape says {count}"
+                )
             flat: list[str] = []
             for element in data:
                 flat.extend([element] if isinstance(element, str) else element)

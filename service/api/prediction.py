@@ -1,6 +1,5 @@
 """From texts to answers: what every wire shares, whatever its JSON looks like."""
 
-import asyncio
 import os
 import random
 import time
@@ -13,6 +12,7 @@ from starlette.types import Receive
 from service.api.call import Call
 from service.api.departure import unless_left
 from service.api.ports import Batcher, Router, Signing, Tokeniser
+from service.api.tokenising import Tokenising
 from service.batching.answers import Answer
 from service.batching.jobs import Job, Shadow
 from service.engine.tokens import Input, Tokens
@@ -22,10 +22,6 @@ from service.limits import TenantLimits
 from service.metrics import Metrics
 from service.registry.records import Route
 from service.usage import UsageBook
-
-# A text of a few words takes 45 us to tokenise, less than a thread takes to answer; 8 KiB take
-# about a millisecond, which is what others may be kept waiting for.
-_INLINE_BYTES = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +90,7 @@ class Predictor:
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._router = router
-        self._tokeniser = tokeniser
+        self._tokenising = Tokenising(tokeniser)
         self._batcher = batcher
         self._signing = signing
         self._metrics = metrics
@@ -142,7 +138,9 @@ class Predictor:
             self._count_limited(route.tenant)
             raise
         try:
-            tokens = await self._encode(call, inputs)
+            tokens = await self._tokenising.encode(
+                route.tenant, inputs, call.body_bytes, deadline_s
+            )
             if not may_truncate:
                 _check_lengths(tokens)
             count = sum(map(len, tokens))
@@ -158,11 +156,6 @@ class Predictor:
     def _count_limited(self, tenant: str) -> None:
         self._metrics.limited(tenant)
         self._usage.limited(tenant)
-
-    async def _encode(self, call: Call, inputs: Sequence[Input]) -> list[Tokens]:
-        if call.body_bytes <= _INLINE_BYTES:
-            return self._tokeniser.encode(inputs)
-        return await asyncio.to_thread(self._tokeniser.encode, inputs)
 
     async def _answer(
         self, asked: Asked, receive: Receive, route: Route, deadline_s: float, count: int

@@ -4,9 +4,11 @@ import asyncio
 import base64
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import datetime
+from threading import Lock
 from typing import Protocol
 
 from service.api.prediction import Asked, Predicted
@@ -160,13 +162,17 @@ class LoggedReferences:
 class LoggedChanges:
     """Gives the log what the registry has already decided: rollouts and quarantines.
 
-    They hold whether or not the log can take them; where it cannot, that is told and counted.
-    Each waits for the disk, so that what a caller was told of is in the log too.
+    Each waits for the disk, so that what a caller was told of is in the log too. They hold even
+    where the log cannot take them; then they are owed to it, and come, in their order, with the
+    next change or the next `settle`. A process that dies before takes them along.
     """
 
-    def __init__(self, log: Log, metrics: Metrics) -> None:
+    def __init__(self, log: Log, metrics: Metrics, *, owed_max: int = 10_000) -> None:
         self._log = log
         self._metrics = metrics
+        self._owed_max = owed_max  # beyond it the oldest are dropped, and counted
+        self._owed: deque[DurableEvent] = deque()
+        self._lock = Lock()
 
     def rolled(self, before: Rollout, after: Rollout, actor: str, at: str) -> None:
         """Log a rollout."""
@@ -192,9 +198,62 @@ class LoggedChanges:
             ]
         )
 
+    @property
+    def owed(self) -> int:
+        """Return how many events the log has yet to take."""
+        return len(self._owed)
+
+    def settle(self) -> None:
+        """Write what is owed, if the log takes it now."""
+        with self._lock:
+            before = self.owed
+            self._write()
+            if before and not self.owed:
+                logger.warning("the event log has taken the %d changes that it lacked", before)
+
+    async def keep_settling(self, every_s: float) -> None:
+        """Settle at intervals, until cancelled."""
+        while True:
+            await asyncio.sleep(every_s)
+            if self._owed:
+                await asyncio.to_thread(self.settle)
+
+    def close(self) -> None:
+        """Settle for the last time."""
+        self.settle()
+        if self._owed:
+            logger.error("the event log lacks %d changes that the registry holds", self.owed)
+
     def _append(self, events: Sequence[DurableEvent]) -> None:
+        with self._lock:
+            self._owed.extend(events)
+            self._write()
+            if self._owed:
+                logger.error("the event log lacks %d changes; they are written later", self.owed)
+            while self.owed > self._owed_max:
+                self._owed.popleft()
+                self._metrics.events_dropped("disk", 1)
+
+    def _write(self) -> None:
+        events = list(self._owed)
+        if not events:
+            return
+        written = self._log.append(events)
         try:
-            self._log.append(events).result(_PATIENCE_S)
-        except (LogUnwritable, TimeoutError):
-            self._metrics.events_dropped("disk", len(events))
-            logger.exception("what the registry holds is missing in the event log")
+            written.result(_PATIENCE_S)
+        except LogUnwritable:
+            return
+        except TimeoutError:
+            if written.cancel():
+                return
+            # It is being written by now: a second time would be once too often.
+            written.add_done_callback(lambda late: self._end_late(late, len(events)))
+        except ValueError:  # a bug of ours, which must not keep others out for ever
+            self._metrics.events_dropped("invalid", len(events))
+            logger.exception("changes that cannot be written to the event log")
+        self._owed.clear()
+
+    def _end_late(self, written: "Future[None]", count: int) -> None:
+        if written.exception() is not None:
+            self._metrics.events_dropped("disk", count)
+            logger.error("the event log lacks %d changes that the registry holds", count)

@@ -18,9 +18,9 @@ from service.api.schemas import RolloutDocument, RolloutRequest
 from service.errors import (
     Conflict,
     RevisionMismatch,
+    StoreFull,
     UnknownAdapter,
     UnknownTenant,
-    UnknownVersion,
 )
 from service.registry.records import Rollout
 from service.registry.registry import Registry
@@ -62,7 +62,7 @@ class Rollouts:
             openapi_extra={**body_of(RolloutRequest, _DOCUMENT), "parameters": [IF_MATCH]},
             responses={
                 200: answered,
-                **refusals(*unknown, UnknownVersion, RevisionMismatch, body=True),
+                **refusals(*unknown, RevisionMismatch, StoreFull, body=True),
             },
         )
         app.add_api_route(
@@ -72,7 +72,7 @@ class Rollouts:
             tags=[TAG],
             summary="Return to the previous rollout",
             openapi_extra={"parameters": [IF_MATCH]},
-            responses={200: answered, **refusals(*unknown, Conflict, RevisionMismatch)},
+            responses={200: answered, **refusals(*unknown, Conflict, RevisionMismatch, StoreFull)},
         )
 
     async def show(self, tenant: TenantName, adapter: AdapterName) -> Response:
@@ -144,5 +144,5 @@ _EXAMPLE = {
     "revision": 5,
     "previous": 4,
     "actor": "admin",
-    "created_at": "2025-03-31T09:32:11.040Z",
+    "created_at": "2025-03-31T09:32:11.040000+00:00",
 }

@@ -26,6 +26,7 @@ from service.api.openapi import example_of
 from service.api.operations import RETRY_SOON
 from service.api.ports import Batcher
 from service.api.prediction import Predictor
+from service.api.provenance import SHOWN, provenance
 from service.api.ranking import ranked
 from service.api.schemas import EXAMPLE_DIGEST
 from service.api.version import VERSION
@@ -73,6 +74,7 @@ class TeiPredict:
             TeiPredictions,
             _PREDICTED,
             foreign_refusals(_PREDICT, TeiError, *ASKED),
+            SHOWN,
         )
         mount_asking(app, self, shown, Template(_PREDICT, "tei_predict", "Classify as TEI does"))
 
@@ -81,6 +83,8 @@ class TeiPredict:
         call = call_of(scope)
         model = (*model_parts(scope["path_params"]["model"]), None)
         request = await self._reader.read(call, receive)
+        if isinstance(request.inputs, list):
+            _check_count(self._predictor, len(request.inputs) or 1)
         inputs, batch = predict_inputs(request.inputs)
         _check(self._predictor, inputs)
         truncate = _may_truncate(request.truncate, request.truncation_direction)
@@ -89,7 +93,7 @@ class TeiPredict:
         )
         answer = predicted.answer
         told = ranked(answer.labels, answer.probabilities, logarithms=request.raw_scores)
-        await send_json(send, told if batch else told[0])
+        await send_json(send, told if batch else told[0], provenance(predicted))
 
 
 class TeiEmbed:
@@ -114,6 +118,7 @@ class TeiEmbed:
             TeiEmbeddings,
             [[0.0214, -0.0671, 0.0389]],
             foreign_refusals(_EMBED, TeiError, *ASKED),
+            SHOWN,
         )
         mount_asking(app, self, shown, Template(_EMBED, "tei_embed", "Embed as TEI does"))
 
@@ -130,7 +135,8 @@ class TeiEmbed:
             call, receive, model, inputs, may_truncate=truncate
         )
         embeddings = predicted.answer.embeddings
-        await send_json(send, _shaped(embeddings, request.dimensions, normal=request.normalize))
+        shaped = _shaped(embeddings, request.dimensions, normal=request.normalize)
+        await send_json(send, shaped, provenance(predicted))
 
     def _check_options(self, request: TeiEmbedRequest) -> None:
         if request.prompt_name is not None:
@@ -271,11 +277,15 @@ def _check(predictor: Predictor, inputs: Sequence[Input]) -> None:
     """Refuse as that server does: nothing to do is 400, and too large a batch is 413."""
     if not inputs:
         raise MalformedRequest("`inputs` cannot be empty")
+    _check_count(predictor, len(inputs))
     for at, item in enumerate(inputs):
         if not any(item):  # a text without a character, or two such
             raise MalformedRequest(f"`inputs` cannot be empty; input {at} is")
+
+
+def _check_count(predictor: Predictor, count: int) -> None:
     try:
-        predictor.check_count(len(inputs))
+        predictor.check_count(count)
     except UnacceptableRequest as error:
         raise BodyTooLarge(str(error)) from None
 

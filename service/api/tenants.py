@@ -12,7 +12,7 @@ from service.api.documents import Documents
 from service.api.names import TenantName
 from service.api.openapi import body_of, example_of, refusals
 from service.api.schemas import TenantDocument, TenantList
-from service.errors import Conflict, UnknownTenant
+from service.errors import Conflict, StoreFull, UnknownTenant
 from service.registry.records import Tenant, TenantSettings
 from service.registry.registry import Registry
 
@@ -56,7 +56,7 @@ class Tenants:
             responses={
                 200: example_of(TenantDocument, _EXAMPLE, "Changed"),
                 201: example_of(TenantDocument, _EXAMPLE, "Made"),
-                **refusals(Conflict, body=True),
+                **refusals(StoreFull, body=True),
             },
         )
         app.add_api_route(
@@ -66,15 +66,17 @@ class Tenants:
             tags=[TAG],
             summary="Delete a tenant",
             status_code=204,
-            responses=refusals(UnknownTenant, Conflict),
+            responses=refusals(UnknownTenant, Conflict, StoreFull),
         )
 
     async def index(self, request: Request) -> Response:
         """List every tenant that the caller sees: all of them, or the one whose key it has."""
-        caller = call_of(request.scope).admitted
-        tenants = await asyncio.to_thread(self._registry.tenants)
-        seen = [tenant_document(tenant) for tenant in tenants if caller.sees(tenant.name)]
-        return json_response({"tenants": seen})
+        own = call_of(request.scope).admitted.tenant
+        if own is None:
+            seen = await asyncio.to_thread(self._registry.tenants)
+        else:
+            seen = [await asyncio.to_thread(self._registry.tenant, own)]
+        return json_response({"tenants": [tenant_document(tenant) for tenant in seen]})
 
     async def show(self, tenant: TenantName) -> Response:
         """Show a tenant's settings."""
@@ -113,5 +115,5 @@ _EXAMPLE = {
     "weight": 2.0,
     "rates": {"requests_per_s": None, "tokens_per_s": None, "concurrent_requests": None},
     "log": {"text": False, "embedding": True, "sample": 0.5},
-    "created_at": "2025-03-31T09:30:00.000Z",
+    "created_at": "2025-03-31T09:30:00.000000+00:00",
 }

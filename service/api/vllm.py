@@ -25,6 +25,7 @@ from service.api.foreign_schemas import ClassifyAnswer, ModelCards, VllmError
 from service.api.names import model_parts
 from service.api.openapi import example_of
 from service.api.prediction import Predicted, Predictor
+from service.api.provenance import SHOWN, provenance
 from service.api.schemas import EXAMPLE_BACKBONE, EXAMPLE_DIGEST
 from service.engine.bundle import Bundle
 from service.errors import MalformedRequest, UnacceptableRequest, UnknownTenant, UnknownVersion
@@ -58,6 +59,7 @@ class Classify:
             ClassifyAnswer,
             _ANSWER,
             foreign_refusals(_CLASSIFY, VllmError, *ASKED),
+            SHOWN,
         )
         mount_asking(app, self, shown, Template(_CLASSIFY, "classify", "Classify as vLLM does"))
 
@@ -76,7 +78,7 @@ class Classify:
             routing_key=request.user or None,
             may_truncate=self._may_truncate(request),
         )
-        await send_json(send, _document(request.model, predicted))
+        await send_json(send, _document(request.model, predicted), provenance(predicted))
 
     def _may_truncate(self, request: ClassifyRequest) -> bool:
         """Return whether a text may be cut; raise `UnacceptableRequest` for options not had."""
@@ -132,10 +134,10 @@ class VllmModels:
                 max_model_len=manifest.max_length,
             )
         ]
-        for tenant in self._registry.tenants():
-            if not caller.sees(tenant.name):
-                continue
-            for adapter in self._adapters(tenant.name):
+        own = caller.tenant
+        seen = [tenant.name for tenant in self._registry.tenants()] if own is None else [own]
+        for tenant in seen:
+            for adapter in self._adapters(tenant):
                 digest = self._live_digest(adapter)
                 if digest is not None:
                     card = _card(

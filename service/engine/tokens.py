@@ -14,6 +14,10 @@ Input = str | tuple[str, str]
 # first cut allows this many characters a token; where that may change what is kept, it doubles.
 _CHARACTERS_PER_TOKEN = 16
 
+# What is longer is tokenised without the interpreter's lock: 8 MiB that hold no token keep the
+# tokenizer busy for seconds, in which no other thread would run.
+_LOCKED_CHARACTERS = 1024
+
 _UNIGRAM_UNKNOWN = "<unk>"  # SentencePiece's; the model itself does not tell
 
 
@@ -54,10 +58,15 @@ class Tokeniser:
 
     def _encode_one(self, text: Input) -> Tokens:
         first, second = (text, None) if isinstance(text, str) else text
-        encoding = self._tokenizer.encode(
-            self._cut(first), None if second is None else self._cut(second)
-        )
+        encoding = self._run(self._cut(first), None if second is None else self._cut(second))
         return self._tokens(encoding, pair=second is not None)
+
+    def _run(self, first: str, second: str | None = None, *, special: bool = True) -> Encoding:
+        if len(first) + len(second or "") <= _LOCKED_CHARACTERS:
+            return self._tokenizer.encode(first, second, add_special_tokens=special)
+        # `encode` holds the lock all the time, `encode_batch` lets go of it.
+        inputs = [first if second is None else (first, second)]
+        return self._tokenizer.encode_batch(inputs, add_special_tokens=special)[0]
 
     def _cut(self, text: str) -> str:
         """Return the text, or a beginning of it that is truncated to the same tokens.
@@ -67,7 +76,7 @@ class Tokeniser:
         """
         limit = self.max_length * _CHARACTERS_PER_TOKEN
         while len(text) > limit:
-            encoding = self._tokenizer.encode(text[:limit], add_special_tokens=False)
+            encoding = self._run(text[:limit], special=False)
             if encoding.overflowing and encoding.offsets[-1][1] <= limit // 2:
                 return text[:limit]
             limit *= 2

@@ -92,7 +92,7 @@ class OpenRegistry:
         schema, and `StoreFull` where it cannot be written.
         """
         with refusing_full(), _refusing_unusable(state), ExitStack() as opened:
-            state.mkdir(parents=True, exist_ok=True)
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)
             database = Database(state, busy_s)
             opened.callback(database.close)
             database.prepare()

@@ -32,14 +32,18 @@ def check_name(name: str, what: str) -> None:
 
 
 class _Document(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, serialize_by_alias=True)
+
+
+# One in eleven days; of much less than that, the wait for the next one is no number any more.
+_Rate = Annotated[float, Field(ge=1e-6, allow_inf_nan=False)]
 
 
 class Rates(_Document):
     """A tenant's own limits; None: only those of the server."""
 
-    requests_per_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    tokens_per_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    requests_per_s: _Rate | None = None
+    tokens_per_s: _Rate | None = None
     concurrent_requests: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
 

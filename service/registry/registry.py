@@ -196,10 +196,9 @@ class Registry(OpenRegistry):
 
     def version(self, tenant: str, adapter: str, number: int) -> Version:
         """Return a version; raise `UnknownTenant`, `UnknownAdapter` or `UnknownVersion`."""
-        for version in self.versions(tenant, adapter):
-            if version.version == number:
-                return version
-        raise UnknownVersion(f"{tenant}.{adapter} has no version {number}")
+        with self._database.read() as connection:
+            _known_tenant(connection, tenant)
+            return _known_version(connection, tenant, adapter, number)
 
     def delete_version(self, tenant: str, adapter: str, number: int, actor: str) -> None:
         """Delete a version, of which a tombstone stays.
@@ -209,11 +208,8 @@ class Registry(OpenRegistry):
         """
         with self._keeper.change(actor) as change:
             _known_tenant(change.connection, tenant)
-            known = _known_versions(change.connection, tenant, adapter)
-            chosen = [version for version in known if version.version == number]
-            if not chosen:
-                raise UnknownVersion(f"{tenant}.{adapter} has no version {number}")
-            publishing.delete(change, chosen)
+            chosen = _known_version(change.connection, tenant, adapter, number)
+            publishing.delete(change, [chosen])
             self._collect(change)
             self._tell_deleted(change)
 
@@ -237,7 +233,7 @@ class Registry(OpenRegistry):
         """Return an adapter's rollout; raise `UnknownTenant` or `UnknownAdapter`."""
         with self._database.read() as connection:
             _known_tenant(connection, tenant)
-            _known_versions(connection, tenant, adapter)
+            _check_adapter(connection, tenant, adapter)
             return rollouts.current(connection, tenant, adapter)
 
     def set_rollout(
@@ -261,8 +257,8 @@ class Registry(OpenRegistry):
         if wanted.forced is not None and not may_force:
             raise NotPermitted("`force` in a rollout needs a key with the scope admin")
         with self._keeper.change(actor) as change:
-            before, known = _rollout_and_versions(change, tenant, adapter)
-            after = rolling.place(change, before, wanted, known, if_match)
+            before = _known_rollout(change, tenant, adapter)
+            after = rolling.place(change, before, wanted, if_match)
             self._tell(change, before, after)
             return after
 
@@ -275,8 +271,8 @@ class Registry(OpenRegistry):
         nothing to return to.
         """
         with self._keeper.change(actor) as change:
-            before, known = _rollout_and_versions(change, tenant, adapter)
-            after = rolling.back(change, before, known, if_match)
+            before = _known_rollout(change, tenant, adapter)
+            after = rolling.back(change, before, if_match)
             self._tell(change, before, after)
             return after
 
@@ -337,13 +333,27 @@ def _known_versions(
 ) -> list[Version]:
     known = versions.of_adapter(connection, tenant, adapter, deleted=deleted)
     if not known:
-        raise UnknownAdapter(f"the tenant {tenant} has no adapter {adapter[:80]!r}")
+        raise _no_adapter(tenant, adapter)
     return known
 
 
-def _rollout_and_versions(
-    change: Change, tenant: str, adapter: str
-) -> tuple[Rollout, list[Version]]:
+def _known_version(connection: Connection, tenant: str, adapter: str, number: int) -> Version:
+    for version in versions.some(connection, tenant, adapter, [number]):
+        return version
+    _check_adapter(connection, tenant, adapter)
+    raise UnknownVersion(f"{tenant}.{adapter} has no version {number}")
+
+
+def _check_adapter(connection: Connection, tenant: str, adapter: str) -> None:
+    if not versions.are_there(connection, tenant, adapter):
+        raise _no_adapter(tenant, adapter)
+
+
+def _no_adapter(tenant: str, adapter: str) -> UnknownAdapter:
+    return UnknownAdapter(f"the tenant {tenant} has no adapter {adapter[:80]!r}")
+
+
+def _known_rollout(change: Change, tenant: str, adapter: str) -> Rollout:
     _known_tenant(change.connection, tenant)
-    known = _known_versions(change.connection, tenant, adapter)
-    return rollouts.current(change.connection, tenant, adapter), known
+    _check_adapter(change.connection, tenant, adapter)
+    return rollouts.current(change.connection, tenant, adapter)

@@ -1,28 +1,22 @@
 """How rollouts change, within one change of the registry."""
 
-from collections.abc import Sequence
-
 from service.errors import Conflict, RevisionMismatch, UnacceptableRequest
-from service.registry import rollouts
+from service.registry import rollouts, versions
 from service.registry.change import Change
-from service.registry.records import Rollout, Version
+from service.registry.records import Rollout
 from service.registry.rollout_document import RolloutDocument, document_of
 
 
 def place(
-    change: Change,
-    before: Rollout,
-    document: RolloutDocument,
-    known: Sequence[Version],
-    if_match: int | None,
+    change: Change, before: Rollout, document: RolloutDocument, if_match: int | None
 ) -> Rollout:
     """Put a document in place; the same again changes nothing.
 
-    `known` are the adapter's versions that were not deleted. Raises `RevisionMismatch`, and
-    `UnacceptableRequest` naming everything that keeps a version from its role.
+    Raises `RevisionMismatch`, and `UnacceptableRequest` naming everything that keeps a version
+    from its role.
     """
     _check_revision(before, if_match)
-    flaws = _flaws(known, document, change.backbone)
+    flaws = _flaws(change, before, document)
     if flaws:
         raise UnacceptableRequest("; ".join(flaws))
     if before.revision and document == document_of(before):
@@ -30,9 +24,7 @@ def place(
     return _roll(change, "rollout.set", before, document, before.revision or None)
 
 
-def back(
-    change: Change, before: Rollout, known: Sequence[Version], if_match: int | None
-) -> Rollout:
+def back(change: Change, before: Rollout, if_match: int | None) -> Rollout:
     """Return to the document before the current one, whole, as a new revision.
 
     What was forced then stays forced. Raises `RevisionMismatch`, and `Conflict` where there is
@@ -44,7 +36,7 @@ def back(
         raise Conflict(f"{name} has no earlier rollout to return to")
     past = rollouts.at_revision(change.connection, before.tenant, before.adapter, before.previous)
     document = document_of(past)
-    flaws = _flaws(known, document, change.backbone)
+    flaws = _flaws(change, before, document)
     if flaws:
         raise Conflict(f"revision {past.revision} cannot be returned to: {'; '.join(flaws)}")
     return _roll(change, "rollout.back", before, document, past.previous)
@@ -58,11 +50,13 @@ def _check_revision(rollout: Rollout, if_match: int | None) -> None:
         )
 
 
-def _flaws(known: Sequence[Version], document: RolloutDocument, backbone: str) -> list[str]:
-    versions = {version.version: version for version in known}
+def _flaws(change: Change, before: Rollout, document: RolloutDocument) -> list[str]:
+    numbers, backbone = document.numbers(), change.backbone
+    named = versions.some(change.connection, before.tenant, before.adapter, numbers)
+    known = {version.version: version for version in named}
     flaws = []
-    for number in document.numbers():
-        version = versions.get(number)
+    for number in numbers:
+        version = known.get(number)
         if version is None:
             flaws.append(f"there is no version {number}, or it was deleted")
             continue

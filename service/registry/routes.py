@@ -75,15 +75,20 @@ class Routes:
             raise UnknownTenant(f"there is no tenant {tenant[:80]!r}")
         return own
 
+    def of_adapter(self, tenant: str, adapter: str) -> AdapterRoutes:
+        """Return an adapter's; raise `UnknownTenant` or `UnknownAdapter`."""
+        known = self.of(tenant).adapters.get(adapter)
+        if known is None:
+            raise UnknownAdapter(f"the tenant {tenant} has no adapter {adapter[:80]!r}")
+        return known
+
     def find(self, tenant: str, adapter: str, version: int | None, key: str | None = None) -> Route:
         """Return the route to a version, or where it is None, to the live one or the canary.
 
         Which of the two, `draw.position` of the routing key decides, and chance without a key.
         Raises `UnknownTenant`, `UnknownAdapter`, `UnknownVersion` or `NoLiveVersion`.
         """
-        known = self.of(tenant).adapters.get(adapter)
-        if known is None:
-            raise UnknownAdapter(f"the tenant {tenant} has no adapter {adapter[:80]!r}")
+        known = self.of_adapter(tenant, adapter)
         if version is None:
             route = known.drawn(tenant, adapter, key)
         else:

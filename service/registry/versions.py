@@ -22,6 +22,8 @@ from service.uploads.package import Package
 _c = tables.versions.c
 _KEPT = _c.deleted_at.is_(None)
 
+NUMBER_MAX = (1 << 31) - 1  # no adapter gets so far; a database's integers end somewhere
+
 
 def find(connection: Connection, tenant: str, adapter: str, number: int) -> Version | None:
     """Return a version, a deleted one too; None where there never was one."""
@@ -50,6 +52,26 @@ def of_adapter(
         query = query.where(_KEPT)
     parts = _parts(connection, tenant, adapter)
     return [_version(row, *parts) for row in connection.execute(query.order_by(_c.number))]
+
+
+def some(
+    connection: Connection, tenant: str, adapter: str, numbers: Iterable[int]
+) -> list[Version]:
+    """Return those of an adapter's versions that have one of a few numbers and are not deleted."""
+    query = select(tables.versions).where(
+        _c.tenant == tenant,
+        _c.adapter == adapter,
+        _c.number.in_([number for number in numbers if number <= NUMBER_MAX]),
+        _KEPT,
+    )
+    parts = _parts(connection, tenant, adapter)
+    return [_version(row, *parts) for row in connection.execute(query.order_by(_c.number))]
+
+
+def are_there(connection: Connection, tenant: str, adapter: str) -> bool:
+    """Return whether an adapter has versions that were not deleted."""
+    query = select(_c.id).where(_c.tenant == tenant, _c.adapter == adapter, _KEPT).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def summaries(connection: Connection, tenant: str) -> list[AdapterSummary]:

@@ -9,7 +9,7 @@ from service.api.answers import version_number
 from service.api.names import model_parts
 from service.api.oip import head_of
 from service.api.oip_binary import read_strings
-from service.api.oip_tensors import Asked, Output, Tensor, asked_of, outputs_of
+from service.api.oip_tensors import Asked, Output, Tensor, asked_of, check_counts, outputs_of
 from service.api.prediction import Predicted
 from service.errors import MalformedRequest, UnacceptableRequest
 from service.rpc.open_inference_pb2 import (
@@ -49,6 +49,7 @@ def asked_by(request: ModelInferRequest, check_count: Callable[[int], None]) -> 
 
     Raises `MalformedRequest` and `UnacceptableRequest`, as over HTTP.
     """
+    check_counts(len(request.inputs), len(request.outputs))
     raws = request.raw_input_contents
     if raws and len(raws) != len(request.inputs):
         raise MalformedRequest(
@@ -80,6 +81,7 @@ def _tensor(item: ModelInferRequest.InferInputTensor, raw: bytes | None) -> Tens
 
 
 def _values(parameters: Mapping[str, InferParameter]) -> dict[str, Any]:
+    check_counts(0, 0, len(parameters))
     values: dict[str, Any] = {}
     for name, parameter in parameters.items():
         choice = parameter.WhichOneof("parameter_choice")

@@ -1,6 +1,5 @@
 """The methods of `inference.GRPCInferenceService`, each from a message to a message."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -98,14 +97,14 @@ class Methods:
         asked = parse(ModelMetadataRequest, raw)
         _permit(call, asked.name)
         version = version_of(asked.version)
-        return metadata_of(await asyncio.to_thread(self._catalogue.metadata, asked.name, version))
+        return metadata_of(self._catalogue.metadata(asked.name, version))
 
     async def model_config(self, call: Call, raw: bytes) -> Message:
         """Show a model's configuration."""
         asked = parse(ModelConfigRequest, raw)
         _permit(call, asked.name)
         version = version_of(asked.version)
-        return config_of(await asyncio.to_thread(self._catalogue.config, asked.name, version))
+        return config_of(self._catalogue.config(asked.name, version))
 
     async def model_statistics(self, call: Call, raw: bytes) -> Message:
         """Show how often a model's versions were asked, or all that the caller sees."""
@@ -114,14 +113,13 @@ class Methods:
             return statistics_of(self._statistics.lines(_caller(call)))
         _permit(call, asked.name)
         version = version_of(asked.version)
-        versions = await asyncio.to_thread(self._catalogue.versions, asked.name, version)
+        versions = self._catalogue.versions(asked.name, version)
         return statistics_of(self._statistics.lines_of(versions))
 
     async def repository_index(self, call: Call, raw: bytes) -> Message:
         """List the models that the caller sees."""
         asked = parse(RepositoryIndexRequest, raw)
-        caller = _caller(call)
-        return index_of(await asyncio.to_thread(self._catalogue.index, caller, ready=asked.ready))
+        return index_of(self._catalogue.index(_caller(call), ready=asked.ready))
 
     async def model_infer(self, call: Call, raw: bytes) -> Message:
         """Answer texts with a model."""

@@ -22,6 +22,7 @@ from service.metrics import Metrics, RouteSeries
 from service.registry.registry import Registry
 from service.rpc.calls import OneMessage, call_of_metadata
 from service.rpc.methods import SERVICE, Method, Methods
+from service.rpc.shares import Shares
 from service.rpc.statuses import details_of, pushback, status_of
 from service.settings import Settings, variable_of
 
@@ -39,7 +40,8 @@ class RpcServer:
 
     Every method is served as if its requests were streams, though each has one message: so the
     caller is known before the message is read, and the reading has a limit of time. A message is
-    held in memory like a request's body, and as many are received at once as fit there.
+    held in memory like a request's body, and as many are received at once as fit there. No tenant
+    has all of the calls or of that room: one that sends nothing holds up itself alone.
     """
 
     def __init__(
@@ -63,8 +65,8 @@ class RpcServer:
         self._body_timeout_s = settings.body_timeout_s
         self._idle_ms = settings.keep_alive_s * 1000
         self._request_log = settings.request_log
-        self._receiving = asyncio.Semaphore(
-            max(1, settings.bodies_bytes_max // settings.max_body_bytes)
+        self._shares = Shares(
+            CALLS_MAX, max(1, settings.bodies_bytes_max // settings.max_body_bytes)
         )
         catalogue = Catalogue(registry, lifecycle, hidden_size)
         self._methods = Methods(predictor, catalogue, statistics).all()
@@ -125,10 +127,11 @@ class RpcServer:
         self._lifecycle.enter()
         try:
             self._admit(method, call)
-            # The probes' messages are empty; who needs no key shall not be waited for either.
-            raw = b"" if method.need == "free" else await self._receive(call, context)
-            answer = await method.answer(call, raw)
-            encoded: bytes = answer.SerializeToString()
+            with self._shares.call(call.admitted.tenant):
+                # The probes' messages are empty; who needs no key shall not be waited for either.
+                raw = b"" if method.need == "free" else await self._receive(call, context)
+                answer = await method.answer(call, raw)
+                encoded: bytes = answer.SerializeToString()
         except Exception as error:  # noqa: BLE001 - errors become answers
             await self._tell(error, call, context, told)
         else:
@@ -152,7 +155,10 @@ class RpcServer:
     async def _receive(self, call: Call, context: _Context) -> bytes:
         """Return the message, and hold it as the bodies of requests are held."""
         try:
-            async with asyncio.timeout(self._body_timeout_s), self._receiving:
+            async with (
+                asyncio.timeout(self._body_timeout_s),
+                self._shares.receiving(call.admitted.tenant),
+            ):
                 raw = await context.read()
         except TimeoutError as error:
             raise DeadlinePassed(

@@ -1,5 +1,6 @@
 """`holdout.jsonl`: labelled texts that an upload brings, one JSON object a line."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from service.uploads.archive import HOLDOUT_FILE
 from service.uploads.limits import UploadLimits
 
 _LINE_BYTES_MAX = 1 << 20
+_LINES_A_ROW = 4  # of the most rows; the others are empty
 _FLAWS_MAX = 20  # a file with one flaw often has it in every row
 
 
@@ -31,7 +33,12 @@ def check_holdout(
     known = None if labels is None else frozenset(labels)
     found: list[HoldoutRow] = []
     rows = flaws = 0
-    for number, line in enumerate(data.splitlines(), start=1):
+    # Line by line: a file of line feeds alone would make as many objects as it has bytes.
+    for number, line in enumerate(io.BytesIO(data), start=1):
+        if number > _LINES_A_ROW * limits.holdout_rows_max:
+            most = _LINES_A_ROW * limits.holdout_rows_max
+            findings.add(HOLDOUT_FILE, f"has more than {most:,} lines, those without a row too")
+            return found
         if not line.strip():
             continue
         rows += 1

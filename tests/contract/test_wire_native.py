@@ -318,6 +318,12 @@ async def test_a_tenant_is_made_then_changed_then_deleted(service: FakeService) 
         ("a.b", b"{}", 422, "unacceptable"),
         ("acme", b'{"weight": -1}', 422, "unacceptable"),
         ("acme", b'{"log": {"sample": 2}}', 422, "unacceptable"),
+        ("acme", b'{"weight": "2"}', 422, "unacceptable"),
+        ("acme", b'{"weight": true}', 422, "unacceptable"),
+        ("acme", b'{"weight": null}', 422, "unacceptable"),
+        ("acme", b'{"log": {"text": "yes"}}', 422, "unacceptable"),
+        ("acme", b'{"log": {"text": 1}}', 422, "unacceptable"),
+        ("acme", b'{"rates": {"concurrent_requests": "5"}}', 422, "unacceptable"),
         ("acme", b'{"colour": "red"}', 422, "unacceptable"),
         ("acme", b'{"weight": 1, "weight": 2}', 400, "malformed"),
         ("acme", b'{"weight": NaN}', 400, "malformed"),
@@ -531,8 +537,12 @@ async def test_the_audit_trail_is_read_in_parts(service: FakeService) -> None:
         own = await client.get("/v1/audit", params={"tenant": "acme"})
         later = await client.get("/v1/audit", params={"cursor": str(whole[0]["id"])})
         since = await client.get("/v1/audit", params={"since": whole[2]["at"]})
+        assert "+00:00" in whole[2]["at"]
+        as_it_is = await client.get(f"/v1/audit?since={whole[2]['at']}")  # its + reads as a space
         for params in ({"since": "yesterday"}, {"cursor": "x"}, {"cursor": "-1"}):
             check_problem(await client.get("/v1/audit", params=params), 400, "malformed")
     assert {line["tenant"] for line in own.json()["lines"]} == {"acme"}
     assert later.json()["lines"] == whole[1:]
     assert since.json()["lines"] == whole[2:]
+    assert as_it_is.request.url.query.endswith(b"+00:00")
+    assert as_it_is.json() == since.json()

@@ -399,6 +399,26 @@ async def test_a_call_that_sends_no_message_ends_by_itself(service: FakeService)
     assert service.lifecycle.under_way == 0
 
 
+async def test_a_tenant_that_sends_no_messages_holds_up_nobody_else(
+    service_with: MakeService,
+) -> None:
+    service = service_with(admin_key=ADMIN_KEY)
+    for tenant in ("acme", "globex"):
+        service.publish(tenant, "support")
+    acme, globex = (
+        tuple(service.bearer(tenant, "predict").items()) for tenant in ("acme", "globex")
+    )
+    two_places = {"max_body_bytes": 1024, "bodies_bytes_max": 2048}
+    async with serving_rpc(service, **two_places) as client:
+        silent = [client.streaming("ModelInfer")(metadata=acme, timeout=20) for _ in range(5)]
+        await until(lambda: service.lifecycle.under_way == 5)
+        answer = await infer(client, texts_of("a", model="globex.support"), globex)
+        assert answer.model_name == "globex.support"
+        for call in silent:
+            call.cancel()
+        await until(lambda: service.lifecycle.under_way == 0)
+
+
 async def test_a_client_that_leaves_is_counted_as_left(service: FakeService) -> None:
     service.publish("acme", "support")
     service.batcher.gate.clear()

@@ -142,6 +142,7 @@ async def test_a_text_that_is_too_long_is_cut_only_where_that_is_asked_for(
         (b'{"inputs": "a", "truncate": true, "truncation_direction": "left"}', 422, "unacceptable"),
         (b'{"inputs": "a", "truncation_direction": "up"}', 422, "unacceptable"),
         (b'{"inputs": [["a"], ["a"], ["a"], ["a"], ["a"]]}', 413, "body-too-large"),
+        (b'{"inputs": ["", "", "", "", ""]}', 413, "body-too-large"),
         (b'{"inputs": "' + b"a" * 2000 + b'"}', 413, "body-too-large"),
     ],
 )

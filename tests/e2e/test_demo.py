@@ -58,6 +58,7 @@ def test_the_demo_checks_itself_from_export_to_restart(folder: Path) -> None:
         "every answer names its own tenant, version and digest",
         "batches hold several tenants' texts",
         "an unknown adapter is a 404, never the bare backbone",
+        "is rejected by the gate",
         "SIGTERM stops the service cleanly",
         "after a restart the same versions answer",
         "in float32: every probability within 1e-04 of peft's",

@@ -128,7 +128,7 @@ TENANT = {
     "weight": 2.0,
     "rates": {"requests_per_s": 5.0, "tokens_per_s": None, "concurrent_requests": None},
     "log": {"text": False, "embedding": True, "sample": 0.5},
-    "created_at": "2025-03-31T09:30:00.000Z",
+    "created_at": "2025-03-31T09:30:00.000000+00:00",
 }
 VERSION = {
     "tenant": "acme",
@@ -141,7 +141,7 @@ VERSION = {
     "metadata": {"labels": ["refund", "other"], "license": "CC0-1.0"},
     "report": {"verified_backbone": True},
     "bytes": 1000,
-    "created_at": "2025-03-31T09:31:07.512Z",
+    "created_at": "2025-03-31T09:31:07.512000+00:00",
 }
 ROLLOUT = {
     "live": 3,
@@ -150,5 +150,5 @@ ROLLOUT = {
     "revision": 7,
     "previous": 6,
     "actor": "admin",
-    "created_at": "2025-03-31T09:32:11.040Z",
+    "created_at": "2025-03-31T09:32:11.040000+00:00",
 }

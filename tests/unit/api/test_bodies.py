@@ -129,23 +129,18 @@ def call_of_tenant(name: str) -> Call:
 
 
 async def test_what_one_tenant_holds_leaves_room_for_others() -> None:
-    shared = bodies(bytes_max=3000)
-    held = []
-    for _ in range(2):
-        held.append(call_of_tenant("acme"))
-        if len(held) == 2:
-            with pytest.raises(TenantLimited) as refused:
-                await shared.read(held[-1], FakeReceive([b"x" * 501, b"x" * 500]), LIMIT)
-            assert refused.value.retry_after_s == 1.0
-            shared.release(held[-1])
-        await shared.read(held[-1], FakeReceive([b"x" * 750]), LIMIT)
-    other = call_of_tenant("globex")
+    shared = bodies(bytes_max=2500)
+    first, second, other = call_of_tenant("acme"), call_of_tenant("acme"), call_of_tenant("globex")
+    await shared.read(first, FakeReceive([b"x" * 1000]), LIMIT)
+    with pytest.raises(TenantLimited) as refused:
+        await shared.read(second, FakeReceive([b"x" * 251]), LIMIT)
+    assert refused.value.retry_after_s == 1.0
+    await shared.read(second, FakeReceive([b"x" * 125, b"x" * 125]), LIMIT)
     assert len(await shared.read(other, FakeReceive([b"x" * 1000]), LIMIT)) == 1000
-    for call in (*held, other):
+    for call in (first, second, other):
         shared.release(call)
     assert shared.held_bytes == 0
-    again = call_of_tenant("acme")
-    assert await shared.read(again, FakeReceive([b"x" * 1000]), LIMIT)
+    assert await shared.read(second, FakeReceive([b"x" * 1000]), LIMIT), "all of it came back"
 
 
 async def test_a_tenant_s_first_body_may_fill_all_the_room_and_so_may_the_operator_s() -> None:

@@ -37,19 +37,33 @@ ACME = Caller("key:1@acme", "acme", frozenset({"predict"}))
 
 
 class FakeReferences:
-    """The versions 1 and 2 of `support` of two tenants; 2 is deleted."""
+    """The versions 1 and 2 of `support` of two tenants; 2 is deleted.
+
+    `elsewhere` are versions that another process published, which are seen at the next refresh.
+    """
 
     def __init__(self) -> None:
-        self._named = {
-            reference(tenant, "support", version): Named(
-                tenant, "support", version, f"sha256:{version}", LABELS, deleted=version == 2
-            )
-            for tenant in ("acme", "globex")
-            for version in (1, 2)
-        }
+        self._named: dict[bytes, Named] = {}
+        self.elsewhere: list[tuple[str, int]] = []
+        self.refreshed = 0
+        for tenant in ("acme", "globex"):
+            for version in (1, 2):
+                self._publish(tenant, version)
+
+    def _publish(self, tenant: str, version: int) -> None:
+        self._named[reference(tenant, "support", version)] = Named(
+            tenant, "support", version, f"sha256:{version}", LABELS, deleted=version == 2
+        )
 
     def find_reference(self, reference: bytes) -> Named | None:
         return self._named.get(reference)
+
+    def refresh(self) -> bool:
+        self.refreshed += 1
+        found, self.elsewhere = self.elsewhere, []
+        for tenant, version in found:
+            self._publish(tenant, version)
+        return bool(found)
 
 
 class Rig:
@@ -57,8 +71,9 @@ class Rig:
         self.log = FakeEventLog()
         self.signing = FakeSigning()
         self.metrics = Metrics(CollectorRegistry())
+        self.references = FakeReferences()
         self.feedback = Feedback(
-            FakeReferences(),
+            self.references,
             self.signing,
             self.log,
             Bodies(1 << 30),
@@ -124,6 +139,33 @@ async def test_all_labels_of_a_request_are_written_at_once() -> None:
 async def test_a_deleted_version_still_takes_labels() -> None:
     rig = Rig()
     assert (await rig.send(labels((rig.id(version=2), "refund"))))["accepted"] == 1
+
+
+@pytest.mark.parametrize("count", [1, 100])
+async def test_a_version_that_another_process_has_just_published_takes_labels(count: int) -> None:
+    rig = Rig()
+    rig.references.elsewhere.append(("acme", 3))
+    ids = [rig.id(), *(rig.id(version=3, nonce=n) for n in range(count))]
+    told = await rig.send(labels(*((text, "refund") for text in ids)))
+    assert (told["accepted"], told["refused"]) == (count + 1, 0)
+    assert [label.version for label in rig.log.labels] == [1] + [3] * count
+    assert rig.references.refreshed == 1
+
+
+async def test_what_another_tenant_has_just_published_is_as_foreign_as_all_else_of_it() -> None:
+    rig = Rig()
+    rig.references.elsewhere.append(("globex", 3))
+    told = await rig.send(labels((rig.id("globex", version=3), "refund"), ("x", "refund")))
+    assert (told["accepted"], told["refused"]) == (0, 2)
+    assert told["problems"][0]["what"] == told["problems"][1]["what"]
+
+
+async def test_nobody_can_make_it_look_for_versions_with_ids_that_were_not_issued() -> None:
+    rig = Rig()
+    await rig.send(
+        labels((rig.id(), "refund"), (rig.id("globex"), "x"), (forged(rig.id(), 9), "x"))
+    )
+    assert rig.references.refreshed == 0
 
 
 async def test_what_is_refused_is_named_and_the_rest_is_kept() -> None:

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser
 
 from service.api.logs import FIELDS, begin_logging
 
@@ -58,4 +60,11 @@ def test_a_terminal_gets_text_and_a_pipe_json(
 def test_what_is_below_the_level_is_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
     begin_logging("warning", "json")
     logging.getLogger("a").info("quiet")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_broken_form_writes_no_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    begin_logging("info", "json")
+    with pytest.raises(FormParserError):
+        MultipartParser(b"x").write(b"no boundary")
     assert capsys.readouterr().err == ""

@@ -175,6 +175,15 @@ def test_too_many_inputs_are_refused_before_they_are_read() -> None:
         decode_request(broken + b"\xff" * 4, {LENGTH: b"%d" % len(broken)}, few)
 
 
+def test_far_more_of_something_than_there_is_is_refused_before_it_is_looked_at() -> None:
+    with pytest.raises(UnacceptableRequest, match="17 inputs; a request has at most 16"):
+        asked_by(*[tensor("nameless")] * 17)
+    with pytest.raises(UnacceptableRequest, match="65 outputs"):
+        asked_by(tensor(), outputs=[{"name": "id"}] * 65)
+    with pytest.raises(UnacceptableRequest, match="text has 3 elements, and its shape says 2"):
+        asked_by(tensor(data=[["a"], [], ["b"]]))
+
+
 def test_all_outputs_but_the_embedding_are_answered_unless_some_are_named() -> None:
     assert [one.name for one in asked_by(tensor()).outputs] == [
         "label",

@@ -1,5 +1,6 @@
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -149,6 +150,7 @@ async def test_only_a_large_body_is_tokenised_beside_the_event_loop(
 ) -> None:
     parts = Parts()
     call = call_with()
+    call.started_s = time.monotonic()
     call.body_bytes = body_bytes
     await parts.predict(call, "one")
     assert (parts.tokeniser.threads == [threading.get_ident()]) is inline

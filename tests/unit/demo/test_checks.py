@@ -112,5 +112,11 @@ def test_batches_of_one_tenant_each_are_found() -> None:
     assert passed(checks.check_mix(replace(MIX, mixed=0.49))) == [False]
 
 
+def test_a_worse_version_that_was_not_rejected_is_found() -> None:
+    assert passed(checks.check_gate(Published(2, "sha256:two", True, "rejected"))) == [True]
+    assert passed(checks.check_gate(Published(2, "sha256:two", True, "validated"))) == [False]
+    assert passed(checks.check_gate(Published(1, "sha256:one", False, "rejected"))) == [False]
+
+
 def test_an_upload_that_became_a_second_version_is_found() -> None:
     assert passed(checks.check_again(PUBLISHED[0], Published(2, "sha256:one", True))) == [False]

@@ -1,5 +1,7 @@
 """Tokens, equal to what the checkpoint's own tokenizer gives in `transformers`."""
 
+import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,6 +121,28 @@ def test_of_a_text_of_a_million_letters_only_the_beginning_is_looked_at(both: Bo
     beginning = both.ours._cut(long)
     assert len(beginning) <= 32 * LONG
     assert both.ours.encode([long]) == both.ours.encode([beginning])
+
+
+def test_other_threads_run_while_a_long_text_without_tokens_is_looked_at(tmp_path: Path) -> None:
+    tokeniser = Tokeniser(bundle_around(_tokenizer("bert"), tmp_path))
+    asked, ran = threading.Event(), threading.Event()
+
+    def other() -> None:
+        asked.wait()
+        ran.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(600)  # a thread gets its turn only where another one waits
+    try:
+        asked.set()
+        tokeniser.encode([" " * (1 << 21)])
+        in_between = ran.is_set()
+    finally:
+        sys.setswitchinterval(usual)
+        thread.join()
+    assert in_between
 
 
 def test_unknown_tokens_are_counted(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@ import errno
 import resource
 import shutil
 import sqlite3
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -253,3 +254,8 @@ def test_a_registry_that_another_process_holds_is_told(registry: Registry, state
     holder.execute("ROLLBACK")
     holder.close()
     assert registry.put_tenant("globex", TenantSettings(), "ann")[1]
+
+
+def test_a_state_directory_that_is_made_is_its_owners_alone(tmp_path: Path) -> None:
+    with closing(Registry.open(tmp_path / "state", BACKBONE)):
+        assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700

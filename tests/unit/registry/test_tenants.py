@@ -60,7 +60,10 @@ def test_settings_go_over_the_wire_and_back() -> None:
         {"class": "A b"},
         {"log": {"sample": 1.1}},
         {"log": {"txt": True}},
+        {"log": {"text": "yes"}},  # what keeps texts is not guessed at
+        {"weight": "2"},
         {"rates": {"requests_per_s": 0}},
+        {"rates": {"tokens_per_s": 1e-308}},
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, object]) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from service.api.oip_catalogue import config_document, metadata_document
 from service.api.oip_statistics import Counts, statistics_line
 from service.engine.errors import TenantryError
-from service.errors import MalformedRequest
+from service.errors import MalformedRequest, UnacceptableRequest
 from service.rpc.messages import (
     asked_by,
     config_of,
@@ -52,6 +52,23 @@ def test_parameters_of_every_type_are_values() -> None:
     request.parameters["routing_key"].int64_param = 7
     with pytest.raises(TenantryError, match="routing_key must be a text"):
         asked_by(request, any_count)
+
+
+def test_far_more_of_something_than_there_is_is_refused_before_it_is_looked_at() -> None:
+    inputs, outputs, parameters, of_a_tensor = (request_of(b"a") for _ in range(4))
+    inputs.inputs.extend([ModelInferRequest.InferInputTensor(name="text")] * 16)
+    outputs.outputs.extend([ModelInferRequest.InferRequestedOutputTensor(name="id")] * 65)
+    for number in range(257):
+        parameters.parameters[str(number)].bool_param = True
+        of_a_tensor.inputs[0].parameters[str(number)].bool_param = True
+    for request, what in (
+        (inputs, "17 inputs"),
+        (outputs, "65 outputs"),
+        (parameters, "257 parameters"),
+        (of_a_tensor, "257 parameters"),
+    ):
+        with pytest.raises(UnacceptableRequest, match=f"{what}; a request has at most"):
+            asked_by(request, any_count)
 
 
 @given(st.binary(max_size=120))

@@ -70,5 +70,14 @@ def test_the_number_of_rows_is_bounded() -> None:
     assert problems_of(row * 4, limits) == {"holdout.jsonl": "has more than 3 rows"}
 
 
+def test_the_number_of_lines_is_bounded_too() -> None:
+    row = b'{"text": "a", "label": "other"}\n'
+    limits = UploadLimits(holdout_rows_max=2)
+    assert len(rows_of(row + b"\n" * 6 + row, limits)) == 2
+    assert problems_of(row + b"\n" * 7 + row, limits) == {
+        "holdout.jsonl": "has more than 8 lines, those without a row too"
+    }
+
+
 def test_an_empty_file_is_refused() -> None:
     assert "no rows" in problems_of(b"\n")["holdout.jsonl"]
