@@ -4,7 +4,7 @@ BENCH_FLAGS ?=
 BENCH = $(BIN)/python -m benchmarks
 
 .PHONY: bench
-bench: bench-engine-mixed bench-engine-texts bench-serving bench-bank bench-fairness bench-shadows ## every benchmark, 30 minutes
+bench: bench-engine-mixed bench-engine-texts bench-serving bench-bank bench-event-log bench-fairness bench-shadows ## every benchmark, 30 minutes
 
 .PHONY: bench-engine-mixed
 bench-engine-mixed: $(VENV)/.installed ## mixed passes against no LoRA, peft, LoraAdapter
@@ -29,3 +29,7 @@ bench-fairness: $(VENV)/.installed ## a tenant that floods, and what others feel
 .PHONY: bench-shadows
 bench-shadows: $(VENV)/.installed ## what a shadow costs (TENANTRY_DATA)
 	@$(BENCH).shadows $(BENCH_FLAGS)
+
+.PHONY: bench-event-log
+bench-event-log: $(VENV)/.installed ## what logging costs a request (wrk, TENANTRY_DATA)
+	@$(BENCH).event_log $(BENCH_FLAGS)

@@ -167,7 +167,7 @@ class Adapters:
         raise UnknownAdapter(f"the tenant {tenant} has no adapter {adapter}")
 
     async def versions(self, tenant: TenantName, adapter: AdapterName) -> Response:
-        """List an adapter's versions, oldest first; without the cards in their metadata."""
+        """List an adapter's versions, oldest first; the `card` of their metadata is left out."""
         versions = await asyncio.to_thread(self._registry.versions, tenant, adapter)
         return json_response({"versions": [_listed(version) for version in versions]})
 
@@ -254,7 +254,7 @@ def version_document(version: Version) -> dict[str, Any]:
 def _listed(version: Version) -> dict[str, Any]:
     """Return a version as lists show it: a thousand cards would be a hundred megabytes."""
     document = version_document(version)
-    document["metadata"].pop("card", None)
+    document["metadata"] |= {"card": None}
     return document
 
 

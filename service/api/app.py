@@ -28,7 +28,9 @@ from service.api.answers import json_response
 from service.api.bodies import Bodies
 from service.api.callers import Gate, gate_of
 from service.api.changes import Changes
+from service.api.desk import Desk
 from service.api.documents import Documents
+from service.api.entrance import Entrance
 from service.api.lifecycle import Lifecycle
 from service.api.middleware import Edge
 from service.api.oip_catalogue import Catalogue
@@ -38,7 +40,7 @@ from service.api.ports import Batcher, Signing, Tokeniser
 from service.api.prediction import Predictor
 from service.api.recording import Log, LoggedPredictions, LoggedReferences
 from service.api.reference_page import reference_page
-from service.api.routes import GuardedRoute, RawRoute
+from service.api.routes import DESK, GuardedRoute, RawRoute
 from service.api.status_page import StatusPage
 from service.api.uploads import Uploads
 from service.api.version import VERSION
@@ -99,6 +101,7 @@ class Application(FastAPI):
 
     edge: Edge
     shared: Shared
+    desk: Desk
 
     def build_middleware_stack(self) -> ASGIApp:
         """Return the edge: nothing else may stand before the routes."""
@@ -108,6 +111,7 @@ class Application(FastAPI):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI asks for it."""
         scope["app"] = self
+        scope[DESK] = self.desk
         await self.edge(scope, receive, send)
 
 
@@ -144,6 +148,7 @@ def create_app(parts: Parts, *, operator_port: int | None = None) -> Application
     )
     app.router.route_class = GuardedRoute
     app.shared = _shared(parts)
+    app.desk = Desk()
     _mount_asking(app, parts, app.shared)
     _mount_running(app, parts, app.shared)
     _mount_reference(app, parts.settings)
@@ -209,6 +214,7 @@ def _mount_asking(app: FastAPI, parts: Parts, shared: Shared) -> None:
         parts.log,
         bodies,
         parts.metrics,
+        Entrance(parts.limits, parts.metrics, parts.usage),
         max_body_bytes=limit,
         timeout_s_max=parts.settings.request_timeout_s_max,
     ).mount(app)

@@ -13,7 +13,6 @@ from service.api.call import call_of
 from service.api.openapi import example_of, refusals
 from service.api.schemas import AuditDocument
 from service.errors import MalformedRequest, UnknownTenant
-from service.registry.records import AuditPage
 from service.registry.registry import Registry
 
 TAG = "Operation"
@@ -63,15 +62,10 @@ class Audit:
         else:
             own = caller.tenant
             caller.require("admin", own if tenant is None else tenant)
-            page = await asyncio.to_thread(self._own_lines, own, moment, number)
+            page = await asyncio.to_thread(self._registry.audit, own, moment, number, own=True)
         return json_response(
             {"lines": [asdict(line) for line in page.lines], "cursor": page.cursor}
         )
-
-    def _own_lines(self, tenant: str, since: datetime | None, cursor: int | None) -> AuditPage:
-        """Return lines of a tenant, and none of another one that had its name before it."""
-        made = datetime.fromisoformat(self._registry.tenant(tenant).created_at)
-        return self._registry.audit(tenant, made if since is None else max(since, made), cursor)
 
 
 def _moment(text: str) -> datetime:

@@ -17,17 +17,18 @@ from fastapi import FastAPI, Request, Response
 from service.api.answers import json_response
 from service.api.bodies import Bodies
 from service.api.call import Call, call_of
+from service.api.entrance import Entrance
 from service.api.feedback_request import FeedbackLabel, FeedbackRequest
 from service.api.openapi import TIMEOUT, example_of, refusals, struct_body
 from service.api.ports import Signing
 from service.api.requests import decode, require_json
 from service.api.schemas import EXAMPLE_ID, FeedbackAnswer
-from service.errors import DeadlinePassed, StoreFull
+from service.errors import DeadlinePassed, StoreFull, TenantLimited
 from service.events.ids import InvalidPredictionId, PredictionId
 from service.events.ports import LogUnwritable
 from service.events.records import Label
 from service.metrics import Metrics
-from service.registry.records import Named
+from service.registry.records import Named, TenantSettings
 
 TAG = "Prediction"
 PROBLEMS_MAX = 100
@@ -52,6 +53,10 @@ class References(Protocol):
 
     def refresh(self) -> bool:
         """Take over what other processes published; say whether there was anything."""
+        ...
+
+    def tenant_settings(self, name: str) -> TenantSettings:
+        """Return a tenant's settings, from memory; raise `UnknownTenant`."""
         ...
 
 
@@ -92,6 +97,7 @@ class Feedback:
         log: LabelLog,
         bodies: Bodies,
         metrics: Metrics,
+        entrance: Entrance,
         *,
         max_body_bytes: int,
         timeout_s_max: float,
@@ -101,6 +107,7 @@ class Feedback:
         self._log = log
         self._bodies = bodies
         self._metrics = metrics
+        self._entrance = entrance
         self._max_body_bytes = max_body_bytes
         self._timeout_s_max = timeout_s_max
         self._decoder = msgspec.json.Decoder(FeedbackRequest)
@@ -120,7 +127,7 @@ class Feedback:
             },
             responses={
                 202: example_of(FeedbackAnswer, _ANSWER, "Kept, but for those that are named"),
-                **refusals(StoreFull, DeadlinePassed, body=True),
+                **refusals(TenantLimited, StoreFull, DeadlinePassed, body=True),
             },
         )
 
@@ -132,6 +139,14 @@ class Feedback:
         again replaces the one before it, so that a request can safely be repeated.
         """
         call = call_of(request.scope)
+        tenant = call.admitted.tenant
+        if tenant is None:  # an operator, for tenants of any number
+            return await self._take(call, request)
+        rates = self._references.tenant_settings(tenant).rates
+        with self._entrance.entered(tenant, rates):
+            return await self._take(call, request)
+
+    async def _take(self, call: Call, request: Request) -> Response:
         require_json(call)
         body = await self._bodies.read(call, request.receive, self._max_body_bytes)
         labels = decode(self._decoder, body).labels

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from service.api.feedback_request import FeedbackRequest
 from service.api.foreign_requests import FOREIGN_REQUESTS
-from service.api.permissions import need_of, told
+from service.api.permissions import MANAGING, need_of, told
 from service.api.problems import INTERNAL, KINDS, Kind
 from service.api.requests import OipRequest, PredictRequest
 from service.api.schemas import KeyRequest, OipError, ProblemDocument, RolloutRequest
@@ -195,6 +195,8 @@ def _say_who(path: str, method: str, operation: dict[str, Any]) -> None:
     """Add to an operation who may ask for it."""
     need = need_of(method, path)
     operation["description"] = f"{operation.get('description', '')}\n\n{told(need)}".strip()
+    if need in MANAGING and "429" not in operation["responses"]:
+        operation["responses"]["429"] = refusals(TenantLimited)[KINDS[TenantLimited].status]
     if need == "free":
         operation["security"] = []
         operation["responses"].pop("401", None)

@@ -94,6 +94,9 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("GET", "/v1/models"): "key",
 }
 
+# What a tenant's key asks for beside predictions; they have a limit of their own (`desk`).
+MANAGING: frozenset[Need] = frozenset({"key", "member", "publish", "admin"})
+
 # Where a request without a key comes in: templates without parameters, so that they are paths.
 FREE_PATHS = frozenset(path for (_, path), need in NEEDS.items() if need == "free")
 

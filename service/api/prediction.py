@@ -11,12 +11,13 @@ from starlette.types import Receive
 
 from service.api.call import Call
 from service.api.departure import unless_left
+from service.api.entrance import Entrance
 from service.api.ports import Batcher, Router, Signing, Tokeniser
 from service.api.tokenising import Tokenising
 from service.batching.answers import Answer
 from service.batching.jobs import Job, Shadow
 from service.engine.tokens import Input, Tokens
-from service.errors import InputTooLong, TenantLimited, UnacceptableRequest
+from service.errors import InputTooLong, UnacceptableRequest
 from service.events.ids import NONCE_BYTES, PredictionId, reference
 from service.limits import TenantLimits
 from service.metrics import Metrics
@@ -95,7 +96,7 @@ class Predictor:
         self._signing = signing
         self._metrics = metrics
         self._recorder = recorder
-        self._limits = limits
+        self._entrance = Entrance(limits, metrics, usage)
         self._usage = usage
         self._bundle_digest = bundle_digest
         self._backbone: Backbone | None = None
@@ -132,12 +133,7 @@ class Predictor:
         self.check_count(len(inputs))
         deadline_s = call.deadline_s(self._timeout_s_max)
         route = self._router.route(*model, routing_key)
-        try:
-            entry = self._limits.enter(route.tenant, route.settings.rates, time.monotonic())
-        except TenantLimited:
-            self._count_limited(route.tenant)
-            raise
-        try:
+        with self._entrance.entered(route.tenant, route.settings.rates) as entry:
             tokens = await self._tokenising.encode(
                 route.tenant, inputs, call.body_bytes, deadline_s
             )
@@ -147,15 +143,6 @@ class Predictor:
             entry.charge(count, time.monotonic())
             asked = Asked(call, inputs, tokens, group)
             return await self._answer(asked, receive, route, deadline_s, count)
-        except TenantLimited:
-            self._count_limited(route.tenant)
-            raise
-        finally:
-            entry.leave()
-
-    def _count_limited(self, tenant: str) -> None:
-        self._metrics.limited(tenant)
-        self._usage.limited(tenant)
 
     async def _answer(
         self, asked: Asked, receive: Receive, route: Route, deadline_s: float, count: int

@@ -130,7 +130,7 @@ class LoggedReferences:
         self._status = status
         self._settings_of = settings_of
 
-    async def keep(self, version: Version, rows: ReferenceRows) -> None:
+    def keep(self, version: Version, rows: ReferenceRows) -> None:
         """Return once the reference is on disk; raise `StoreFull` where it cannot be."""
         engine = self._status()
         may_embed = self._settings_of(version.tenant).log.embedding
@@ -153,9 +153,11 @@ class LoggedReferences:
             unknown=[text.unknown for text in rows.texts],
             truncated=[text.truncated for text in rows.texts],
         )
+        written = self._log.append([event])
         try:
-            await asyncio.wrap_future(self._log.append([event]))
-        except LogUnwritable as error:
+            written.result(_PATIENCE_S)
+        except (LogUnwritable, TimeoutError) as error:
+            written.cancel()
             raise StoreFull("the version's reference cannot be written to the log") from error
 
 

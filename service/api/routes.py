@@ -9,8 +9,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.call import call_of
 from service.api.callers import ANONYMOUS
+from service.api.desk import Desk
 from service.api.names import PATH_PARAMETERS
-from service.api.permissions import authorise, need_of
+from service.api.permissions import MANAGING, authorise, need_of
+
+DESK = "tenantry.desk"  # in the scope of every request
 
 _PARAMETER = re.compile("{([a-z_]+)}")
 
@@ -30,8 +33,14 @@ class _Guarded:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI asks for it."""
         caller = call_of(scope).caller or ANONYMOUS
-        authorise(caller, self._needs[scope["method"]], scope["path_params"])
-        await self._app(scope, receive, send)
+        need = self._needs[scope["method"]]
+        authorise(caller, need, scope["path_params"])
+        if need not in MANAGING:
+            await self._app(scope, receive, send)
+            return
+        desk: Desk = scope[DESK]
+        with desk.place(caller.tenant):
+            await self._app(scope, receive, send)
 
 
 class GuardedRoute(APIRoute):

@@ -5,7 +5,6 @@ https://github.com/huggingface/text-embeddings-inference, router/src/http. A mod
 statuses and body: see `error_bodies`.
 """
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -196,8 +195,7 @@ class TeiModels:
 
     async def info(self, model: ModelName) -> Response:
         """Tell of the version that is live: its labels, and the limits of this server."""
-        route = await asyncio.to_thread(self._live, model)
-        return json_response(self._info(model, route))
+        return json_response(self._info(model, self._live(model)))
 
     async def health(self, model: ModelName) -> Response:
         """Answer 200 without a body where the model would answer."""
@@ -210,7 +208,7 @@ class TeiModels:
     def _live(self, model: str) -> Route:
         """Return the route to the live version, whatever a canary's draw would say."""
         tenant, adapter = model_parts(model)
-        live = self._registry.rollout(tenant, adapter).live
+        live = self._registry.routes().of_adapter(tenant, adapter).rollout.live
         if live is None:
             raise NoLiveVersion(f"no version of {model} is live; name one in its rollout")
         return self._registry.route(tenant, adapter, live)

@@ -28,7 +28,13 @@ from service.api.prediction import Predicted, Predictor
 from service.api.provenance import SHOWN, provenance
 from service.api.schemas import EXAMPLE_BACKBONE, EXAMPLE_DIGEST
 from service.engine.bundle import Bundle
-from service.errors import MalformedRequest, UnacceptableRequest, UnknownTenant, UnknownVersion
+from service.errors import (
+    MalformedRequest,
+    TenantLimited,
+    UnacceptableRequest,
+    UnknownTenant,
+    UnknownVersion,
+)
 from service.registry.records import AdapterSummary
 from service.registry.registry import Registry
 
@@ -110,7 +116,7 @@ class VllmModels:
             summary="List models as vLLM does",
             responses={
                 200: example_of(ModelCards, {"object": "list", "data": _CARDS}),
-                **foreign_refusals(_MODELS, VllmError),
+                **foreign_refusals(_MODELS, VllmError, TenantLimited),
             },
         )
 

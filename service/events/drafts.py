@@ -58,13 +58,19 @@ class PredictionDrafts:
         self._redactor = redact
 
     def make(
-        self, blocks: Sequence[PredictionBlock], sequence: Callable[[], int]
+        self,
+        blocks: Sequence[PredictionBlock],
+        sequence: Callable[[], int],
+        wanted: Callable[[], bool] = lambda: False,
     ) -> Iterator[Made]:
-        """Yield what one append takes, one after the other; `sequence` is asked before each."""
+        """Yield what one append takes, one after the other; `sequence` is asked before each.
+
+        Where the writer is `wanted` for something else, less than it could take.
+        """
         made, first = Made(), sequence()
         for some in _chunks(blocks):
             self._add(some, made, first)
-            if made.bytes >= _APPEND_BYTES:
+            if made.bytes >= _APPEND_BYTES or wanted():
                 yield made
                 made, first = Made(), sequence()
         if made.drafts or made.invalid:

@@ -18,7 +18,7 @@ from typing import Self
 
 from service.events.appending import Appender, SegmentLimits
 from service.events.disk import Disk, LocalDisk
-from service.events.drafts import DurableDrafts, PredictionDrafts
+from service.events.drafts import DurableDrafts, Made, PredictionDrafts
 from service.events.erasure import Erased, erase
 from service.events.ports import CLOCK, Clock, LogMetrics, LogUnwritable, Redactor
 from service.events.predictions import PredictionBlock
@@ -215,14 +215,13 @@ class EventLog:
         asked = beat and self._appender.asked_to_seal
         with self._wake:
             closing = self._closing
-            durable, self._durable = self._durable, []
             flushes, self._flushes = self._flushes, []
             full = self._waiting >= self._wake_texts
             blocks: Sequence[PredictionBlock] = ()
             if closing or flushes or full or asked or now >= self._flush_at:
                 blocks, self._blocks = self._blocks, deque()
                 self._flush_at = now + self._limits.flush_s
-        written = self._write_durable(durable) if durable else True
+        written = self._write_what_is_durable()
         if blocks:
             written = self._write_predictions(blocks) and written
         if asked:
@@ -261,6 +260,11 @@ class EventLog:
         return bool(
             self._durable or self._flushes or self._closing or self._waiting >= self._wake_texts
         )
+
+    def _write_what_is_durable(self) -> bool:
+        with self._wake:
+            durable, self._durable = self._durable, []
+        return self._write_durable(durable) if durable else True
 
     def _write_durable(self, waiting: Sequence[_Durable]) -> bool:
         """Write durable events with one sync for all, or one by one where that fails."""
@@ -301,24 +305,32 @@ class EventLog:
 
     def _write_predictions(self, blocks: Sequence[PredictionBlock]) -> bool:
         whole = True
-        for made in self._drafts.make(blocks, lambda: self._appender.sequence):
-            if made.invalid:
-                self._metrics.events_dropped("invalid", made.invalid)
-            if not made.drafts:
-                continue
-            try:
-                self._appender.append(made.drafts)
-            except OSError as error:
-                self._tell(failing=True, error=error)
-                self._metrics.events_dropped("disk", made.events)
-                whole = False
-            else:
-                self._tell(failing=False)
-                self._metrics.events_written("prediction", made.events)
+        # Many long texts take minutes to redact, and durable events are waited for.
+        made_of = self._drafts.make(
+            blocks, lambda: self._appender.sequence, lambda: bool(self._durable)
+        )
+        for made in made_of:
+            whole = self._write_made(made) and whole
+            whole = self._write_what_is_durable() and whole
         with self._wake:
             self._waiting -= sum(len(block.ids) for block in blocks)
             self._waiting_bytes -= sum(block.bytes for block in blocks)
         return whole
+
+    def _write_made(self, made: Made) -> bool:
+        if made.invalid:
+            self._metrics.events_dropped("invalid", made.invalid)
+        if not made.drafts:
+            return True
+        try:
+            self._appender.append(made.drafts)
+        except OSError as error:
+            self._tell(failing=True, error=error)
+            self._metrics.events_dropped("disk", made.events)
+            return False
+        self._tell(failing=False)
+        self._metrics.events_written("prediction", made.events)
+        return True
 
     def _tell(self, *, failing: bool, error: OSError | None = None) -> None:
         if failing == self._failing:

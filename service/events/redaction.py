@@ -27,6 +27,7 @@ _IBAN = re.compile(r"[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]){11,30}")
 _IBAN_LENGTHS = range(34, 14, -1)
 _DIGITS = re.compile(r"(?<![0-9])[0-9](?:[ -]?[0-9]){12,60}(?![0-9])")
 _CARD_LENGTHS = range(19, 12, -1)
+_CheckSums = tuple[list[int], list[int]]
 _PHONE = re.compile(r"(?<!\w)[+(]{0,2}[0-9](?:[ \-./()]{0,2}[0-9]){6,22}(?!\w)")
 _NO_PHONE = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,2}([./])[0-9]{1,2}\1[0-9]{4}"  # dates
@@ -121,15 +122,15 @@ def _without_ibans(text: str) -> Iterator[str]:
 def _iban_length(text: str) -> int:
     """Return how many characters of the beginning are an IBAN (ISO 13616), 0 for none."""
     places = [place for place, character in enumerate(text) if character not in " -"]
-    characters = [text[place] for place in places]
+    numbers = [str(int(text[place], 36)) for place in places]
+    first = "".join(numbers[:4])
     for count in _IBAN_LENGTHS:
         if count > len(places):
             continue
         end = places[count - 1] + 1
         if end < len(text) and text[end] not in " -":
             continue
-        turned = "".join(characters[4:count] + characters[:4])
-        if int("".join(str(int(character, 36)) for character in turned)) % 97 == 1:
+        if int("".join(numbers[4:count]) + first) % 97 == 1:
             return end
     return 0
 
@@ -137,12 +138,13 @@ def _iban_length(text: str) -> int:
 def _without_cards(run: str) -> Iterator[str]:
     """Yield a run of digits, each card number in it replaced that stands between separators."""
     places = [place for place, character in enumerate(run) if character not in " -"]
+    sums = _check_sums([int(run[place]) for place in places])
     begin = 0  # of what was not yielded yet
     first = 0  # number of the digit where a card may begin
     while first < len(places):
         place = places[first]
         starts = place == 0 or run[place - 1] in " -"
-        count = _card_digits(run, places[first:]) if starts else 0
+        count = _card_digits(run, places, sums, first) if starts else 0
         if count:
             yield run[begin:place] + "[card]"
             begin = places[first + count - 1] + 1
@@ -150,20 +152,33 @@ def _without_cards(run: str) -> Iterator[str]:
     yield run[begin:]
 
 
-def _card_digits(run: str, places: list[int]) -> int:
-    """Return of how many digits the card number is that begins here, 0 for none."""
+def _card_digits(run: str, places: Sequence[int], sums: _CheckSums, first: int) -> int:
+    """Return of how many digits the card number is that begins with one, 0 for none.
+
+    Its last digit is the check digit of the others (Luhn, ISO/IEC 7812-1).
+    """
     for count in _CARD_LENGTHS:
-        if count > len(places):
+        behind = first + count
+        if behind > len(places):
             continue
-        end = places[count - 1] + 1
+        end = places[behind - 1] + 1
         if end < len(run) and run[end] not in " -":
             continue
-        if _has_check_digit([int(run[place]) for place in places[:count]]):
+        of_last = sums[(behind - 1) % 2]
+        if (of_last[behind] - of_last[first]) % 10 == 0:
             return count
     return 0
 
 
-def _has_check_digit(digits: list[int]) -> bool:
-    """Say whether the last digit is the check digit of the others (Luhn, ISO/IEC 7812-1)."""
-    doubled = [digit * 2 - 9 * (digit > 4) for digit in digits[-2::-2]]
-    return (sum(doubled) + sum(digits[-1::-2])) % 10 == 0
+def _check_sums(digits: Sequence[int]) -> _CheckSums:
+    """Return Luhn's sums of the first digits, none of them to all.
+
+    In the first of both the digits at even places count as they are, and the others doubled; in
+    the second it is the other way round.
+    """
+    doubled = [digit * 2 - 9 * (digit > 4) for digit in digits]
+    even, odd = [0], [0]
+    for place, (plain, twice) in enumerate(zip(digits, doubled, strict=True)):
+        even.append(even[-1] + (twice if place % 2 else plain))
+        odd.append(odd[-1] + (plain if place % 2 else twice))
+    return even, odd

@@ -1,11 +1,10 @@
 """From a valid package to a numbered version, through the gate; whatever wire it came by."""
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from functools import partial
 from weakref import WeakValueDictionary
 
-from service.engine.errors import TenantryError
 from service.errors import UnknownAdapter
 from service.gate.rows import ReferenceRows
 from service.gate.upload_gate import Judged, UploadGate
@@ -13,8 +12,8 @@ from service.registry.records import Version
 from service.registry.registry import Registry
 from service.uploads.package import Package
 
-# Keeps what a new version answered to its hold-out; done when it is on disk.
-OnReference = Callable[[Version, ReferenceRows], Awaitable[None]]
+# Keeps what a version answered to its hold-out, and returns when it is on disk.
+OnReference = Callable[[Version, ReferenceRows], object]
 
 
 class Intake:
@@ -39,15 +38,16 @@ class Intake:
         """Give a package that `probed` texts were run on its number; say whether it is new.
 
         Uploads to one adapter take turns, so that two of the same content are one version even
-        where a temperature is fitted for it. Raises what the gate and the registry raise; a
-        new version whose reference cannot be kept is taken back.
+        where a temperature is fitted for it. Its reference is kept before it is a version: where
+        that fails there is none, and whatever dies in between leaves a reference of nothing, not
+        a version without one. Raises what the gate and the registry raise.
         """
         turn = self._turns.setdefault((tenant, adapter), asyncio.Lock())
         async with turn:
             judged = await asyncio.to_thread(self._known, tenant, adapter, package)
             if judged is None:
                 judged = await self._gate.judge(tenant, adapter, package, probed)
-            version, created = await asyncio.to_thread(
+            return await asyncio.to_thread(
                 self._registry.publish,
                 tenant,
                 adapter,
@@ -55,10 +55,8 @@ class Intake:
                 judged.report,
                 actor,
                 state=judged.verdict,
+                before=partial(self._keep_reference, judged.reference),
             )
-            if judged.reference is not None:
-                await self._keep_reference(version, judged.reference, actor, is_new=created)
-        return version, created
 
     def _known(self, tenant: str, adapter: str, package: Package) -> Judged | None:
         """Return what was judged of the same content before, None where it must be measured.
@@ -88,23 +86,6 @@ class Intake:
                 return version
         return None
 
-    async def _keep_reference(
-        self, version: Version, rows: ReferenceRows, actor: str, *, is_new: bool
-    ) -> None:
-        """Have the reference kept; where it cannot be, take a new version back and raise why."""
-        if self._on_reference is None:
-            return
-        try:
-            await self._on_reference(version, rows)
-        except TenantryError:
-            if not is_new:  # judged again, on another backbone
-                raise
-            with contextlib.suppress(TenantryError):  # the first error is the one to tell
-                await asyncio.to_thread(
-                    self._registry.delete_version,
-                    version.tenant,
-                    version.adapter,
-                    version.version,
-                    actor,
-                )
-            raise
+    def _keep_reference(self, rows: ReferenceRows | None, version: Version) -> None:
+        if rows is not None and self._on_reference is not None:
+            self._on_reference(version, rows)

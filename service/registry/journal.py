@@ -3,12 +3,13 @@
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from service.registry import tables
 from service.registry.records import AuditLine, AuditPage
 
 LINES_MAX = 1_000
+MADE = "tenant.created"
 
 
 def read_lines(
@@ -43,6 +44,16 @@ def read_lines(
     more = len(lines) > min(limit, LINES_MAX)
     kept = lines[: min(limit, LINES_MAX)]
     return AuditPage(tuple(kept), kept[-1].id if more else None)
+
+
+def beginning_of(connection: Connection, tenant: str) -> int:
+    """Return the id of the line that tells how the tenant of this name now was made; 0: of none.
+
+    What another tenant of that name left comes before it, whatever the clock said then.
+    """
+    columns = tables.audit.c
+    query = select(func.max(columns.id)).where(columns.tenant == tenant, columns.action == MADE)
+    return connection.execute(query).scalar_one() or 0
 
 
 def _decoded(text: str | None) -> Any:

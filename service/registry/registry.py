@@ -6,7 +6,7 @@ one transaction. Everything here may be called from any thread. What requests as
 the disk.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -118,8 +118,11 @@ class Registry(OpenRegistry):
         actor: str,
         *,
         state: Verdict = "validated",
+        before: Callable[[Version], object] | None = None,
     ) -> tuple[Version, bool]:
         """Give a package the adapter's next number; return the version and whether it is new.
+
+        `before` is called with the version before it is one: where it raises, nothing is published.
 
         The same digest again is the same version, with the verdict and report that it has, unless
         those were of another bundle. Files of it that were damaged are mended. Raises
@@ -141,6 +144,8 @@ class Registry(OpenRegistry):
                         tenant, adapter, package, report, staged.extras, self._backbone, state
                     )
                     version = publishing.add(change, draft, self._limits)
+                if before is not None:
+                    before(version)
                 self._store.admit(staged, with_extras=known is None)
         finally:
             self._store.discard(staged)
@@ -292,12 +297,19 @@ class Registry(OpenRegistry):
         since: datetime | None = None,
         cursor: int | None = None,
         limit: int = 100,
+        *,
+        own: bool = False,
     ) -> AuditPage:
-        """Return lines of the audit trail, oldest first: of a tenant, from a time on, in pages."""
+        """Return lines of the audit trail, oldest first: of a tenant, from a time on, in pages.
+
+        `own` leaves out what is of an earlier tenant of the same name.
+        """
         if since is not None and since.tzinfo is None:
             since = since.replace(tzinfo=UTC)
         text = None if since is None else since.astimezone(UTC).isoformat(timespec="microseconds")
         with self._database.read() as connection:
+            if own and tenant is not None:
+                cursor = max(cursor or 0, journal.beginning_of(connection, tenant) - 1)
             return journal.read_lines(connection, tenant, text, cursor, limit)
 
     def add_usage(self, rows: Mapping[tuple[str, date], Usage]) -> None:

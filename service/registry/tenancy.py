@@ -1,7 +1,7 @@
 """How tenants come, change and go, within one change of the registry."""
 
 from service.errors import Conflict, UnknownKey
-from service.registry import keys, publishing, rollouts, tenants, versions
+from service.registry import journal, keys, publishing, rollouts, tenants, versions
 from service.registry.change import Change
 from service.registry.records import KeyRecord, RegistryLimits, Scope, Tenant, TenantSettings
 
@@ -14,7 +14,7 @@ def put(
     if before is None:
         tenant = Tenant(name, settings, change.at)
         tenants.make(change.connection, tenant, limits)
-        change.log("tenant.created", tenant=name, after=settings.document())
+        change.log(journal.MADE, tenant=name, after=settings.document())
         return tenant, True
     if before.settings != settings:
         tenants.change(change.connection, name, settings)

@@ -1,14 +1,20 @@
 """What a key may send or ask for does not grow with what the others have, nor hold them up."""
 
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
 
+import httpx
 import pytest
 
+from service.api.desk import EACH_MAX
 from service.api.documents import DOCUMENT_BYTES_MAX
 from service.registry import versions
-from service.registry.records import Scope
+from service.registry.records import AdapterSummary, Scope
 from tests.contract.test_wire_native import check_problem
 from tests.fakes.service import ADMIN_KEY
+from tests.fakes.waiting import until
 from tests.fixtures_service import MakeService
 
 pytestmark = pytest.mark.anyio
@@ -97,5 +103,45 @@ async def test_lists_of_versions_leave_their_cards_out(service_with: MakeService
         [listed] = (await client.get(path)).json()["versions"]
         shown = (await client.get(f"{path}/1")).json()
     assert shown["metadata"]["card"] == "# A long one"
-    del shown["metadata"]["card"]
+    shown["metadata"]["card"] = None
     assert listed == shown
+
+
+async def test_one_tenant_s_many_questions_leave_threads_to_others(
+    service_with: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = service_with(admin_key=ADMIN_KEY)
+    for tenant in ("acme", "globex"):
+        service.publish(tenant, "support")
+    acme, globex = (service.bearer(tenant, "publish") for tenant in ("acme", "globex"))
+    waiting, go_on = [], threading.Event()
+    adapters = service.registry.adapters
+
+    def slow(tenant: str) -> list[AdapterSummary]:
+        if tenant == "acme":
+            waiting.append(tenant)
+            assert go_on.wait(20)
+        return adapters(tenant)
+
+    monkeypatch.setattr(service.registry, "adapters", slow)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(EACH_MAX + 1))
+    async with service.client() as client:
+
+        async def ask(tenant: str, headers: dict[str, str]) -> httpx.Response:
+            return await client.get(f"/v1/tenants/{tenant}/adapters", headers=headers)
+
+        many = [asyncio.ensure_future(ask("acme", acme)) for _ in range(EACH_MAX + 3)]
+        await until(lambda: len(waiting) == EACH_MAX)
+        assert (await ask("globex", globex)).status_code == 200
+        asked = await client.post(
+            "/v1/tenants/acme/adapters/support/predict",
+            headers=service.bearer("acme", "predict"),
+            json={"inputs": ["a text"]},
+        )
+        assert asked.status_code == 200, "predictions have limits of their own"
+        go_on.set()
+        answers = await asyncio.gather(*many)
+    assert sorted(answer.status_code for answer in answers) == [200] * EACH_MAX + [429] * 3
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.headers["retry-after"] == "1"
+    check_problem(refused, 429, "tenant-limited")

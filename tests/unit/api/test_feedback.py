@@ -12,6 +12,7 @@ from starlette.types import Scope as AsgiScope
 from service.api.bodies import Bodies
 from service.api.call import begin_call
 from service.api.callers import OPERATOR, Caller
+from service.api.entrance import Entrance
 from service.api.feedback import PROBLEMS_MAX, Feedback
 from service.api.feedback_request import LABELS_MAX
 from service.errors import (
@@ -19,12 +20,15 @@ from service.errors import (
     DeadlinePassed,
     MalformedRequest,
     StoreFull,
+    TenantLimited,
     UnacceptableRequest,
     WrongMediaType,
 )
 from service.events.ids import KEY_BYTES, PredictionId, Signer, reference
+from service.limits import TenantLimits
 from service.metrics import Metrics
-from service.registry.records import Named
+from service.registry.records import Named, Rates, TenantSettings
+from service.usage import Rows, UsageBook
 from tests.fakes.asgi import FakeReceive
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.prediction_keys import FakeSigning
@@ -46,6 +50,7 @@ class FakeReferences:
         self._named: dict[bytes, Named] = {}
         self.elsewhere: list[tuple[str, int]] = []
         self.refreshed = 0
+        self.rates = {"acme": Rates(), "globex": Rates()}
         for tenant in ("acme", "globex"):
             for version in (1, 2):
                 self._publish(tenant, version)
@@ -65,6 +70,16 @@ class FakeReferences:
             self._publish(tenant, version)
         return bool(found)
 
+    def tenant_settings(self, name: str) -> TenantSettings:
+        return TenantSettings(rates=self.rates[name])
+
+
+class Ledger:
+    """Where usage goes that nobody looks at."""
+
+    def add_usage(self, rows: Rows) -> None:
+        raise AssertionError(f"nothing is written down here, so not {rows}")
+
 
 class Rig:
     def __init__(self, max_body_bytes: int = 8 << 20) -> None:
@@ -78,6 +93,7 @@ class Rig:
             self.log,
             Bodies(1 << 30),
             self.metrics,
+            Entrance(TenantLimits(), self.metrics, UsageBook(Ledger(), self.metrics)),
             max_body_bytes=max_body_bytes,
             timeout_s_max=60.0,
         )
@@ -321,3 +337,17 @@ async def test_an_answer_waits_for_the_disk() -> None:
     assert not sending.done()
     rig.log.open[0].set_result(None)
     assert (await sending)["accepted"] == 1
+
+
+async def test_a_tenant_s_rates_hold_for_labels_too_before_they_are_read() -> None:
+    rig = Rig()
+    rig.references.rates["acme"] = Rates(requests_per_s=0.01)
+    sent = labels((rig.id(), "refund"))
+    assert (await rig.send(sent))["accepted"] == 1
+    with pytest.raises(TenantLimited) as limited:
+        await rig.send(b"not even JSON")
+    assert limited.value.retry_after_s == pytest.approx(100, rel=0.1)
+    assert rig.metrics.registry.get_sample_value("tenantry_limited_total", {"tenant": "acme"}) == 1
+    assert (await rig.send(sent, OPERATOR))["accepted"] == 1, "an operator has no rates"
+    globex = Caller("key:2@globex", "globex", frozenset({"predict"}))
+    assert (await rig.send(sent, globex))["refused"] == 1

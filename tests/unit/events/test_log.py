@@ -1,6 +1,6 @@
 import logging
 import threading
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -183,6 +183,34 @@ def test_texts_are_redacted_before_they_are_written(tmp_path: Path) -> None:
     with open_log(tmp_path, redact=lambda text: text.replace("secret", "[x]")) as log:
         log.predictions(block_of(count=2, texts=["a secret", "none"]))
     assert [row["text"] for row in rows_of(read_all(tmp_path))] == ["a [x]", "none"]
+
+
+def test_a_label_does_not_wait_until_many_texts_are_redacted(tmp_path: Path) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    labelled: list[Future[None]] = []
+    kept_before_the_last: list[bool] = []
+
+    def slow(text: str) -> str:
+        if text == "first":
+            begun.set()
+            assert go_on.wait(WAIT_S)
+        elif text == "last":
+            kept_before_the_last.append(labelled[0].done())
+        return text
+
+    with open_log(tmp_path, redact=slow) as log:
+        log.predictions(block_of(first=0, count=512, texts=["first"] + ["a"] * 511))
+        log.predictions(block_of(first=512, count=512, texts=["a"] * 511 + ["last"]))
+        flushing = threading.Thread(target=log.flush, args=(WAIT_S,))
+        flushing.start()
+        assert begun.wait(WAIT_S)
+        labelled.append(log.append([label_of()]))
+        go_on.set()
+        flushing.join()
+        assert kept_before_the_last == [True]
+        written = rows_of(read_all(tmp_path))
+    assert [row["sequence"] for row in written] == list(range(len(written)))
+    assert sorted(row["kind"] for row in written) == ["label"] + ["prediction"] * 1024
 
 
 def test_a_text_whose_redaction_fails_is_not_written_and_not_repeated(

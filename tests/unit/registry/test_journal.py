@@ -54,3 +54,19 @@ def test_a_quarantine_is_noted_for_every_adapter_that_has_the_digest(registry: R
     ]
     assert lines[0].after["version"] == 1
     assert lines[0].after["digest"] == made.digest
+
+
+def test_a_tenant_s_own_lines_begin_where_it_was_made_whatever_the_clock_says(
+    registry: Registry, clock: FakeClock
+) -> None:
+    registry.put_tenant("acme", TenantSettings(weight=2), "of an earlier tenant")
+    registry.delete_tenant("acme", "of an earlier tenant")
+    clock.pass_s(-3600)  # it jumps back before the earlier tenant was made
+    registry.put_tenant("acme", TenantSettings(), "ann")
+    clock.pass_s(-3600)
+    registry.put_tenant("acme", TenantSettings(weight=3), "bob")
+    assert [line.actor for line in registry.audit("acme", own=True).lines] == ["ann", "bob"]
+    first = registry.audit("acme", own=True, limit=1)
+    rest = registry.audit("acme", cursor=first.cursor, own=True)
+    assert [line.actor for line in rest.lines] == ["bob"]
+    assert len(registry.audit("acme").lines) == 5, "the operator sees all"
