@@ -111,8 +111,8 @@ class Uploads:
 
         `package` is a zip or tar.gz of the folder, `metadata` a JSON document that names the
         `labels` in the order of the classes. Everything that is wrong is answered at once, as
-        `problems`. A version that is answered with 201 or 200 survives a crash; it answers
-        nobody before a rollout names it.
+        `problems`. A version that is answered with 201 or 200 survives a crash; before a rollout
+        names it, it answers nobody but who asks for its number.
 
         With a `holdout.jsonl` the version is measured before it gets its number, which takes as
         long as its rows need beside everybody's requests. One that is worse than the server allows
