@@ -4,7 +4,7 @@ BENCH_FLAGS ?=
 BENCH = $(BIN)/python -m benchmarks
 
 .PHONY: bench
-bench: bench-engine-mixed bench-engine-texts bench-serving bench-bank bench-event-log bench-fairness bench-shadows ## every benchmark, 30 minutes
+bench: bench-engine-mixed bench-engine-texts bench-serving bench-bank bench-event-log bench-fairness bench-shadows ## every benchmark, 35 minutes
 
 .PHONY: bench-engine-mixed
 bench-engine-mixed: $(VENV)/.installed ## mixed passes against no LoRA, peft, LoraAdapter
