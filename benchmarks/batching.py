@@ -10,7 +10,7 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from service.batching.assembly import EngineLimits, assemble
-from service.batching.queue import Job
+from service.batching.jobs import Job
 from service.engine.adapter import Adapter
 from service.engine.bundle import Bundle
 from service.engine.tokens import Tokens

@@ -4,15 +4,13 @@ They read the registry's disk on threads that all tenants share, so that one who
 times at once would have everybody wait behind.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from service.api.held import RETRY_S, Held
 from service.errors import TenantLimited
 
 EACH_MAX = 8
-
-_RETRY_S = 1.0  # nobody knows when a place gets free
 
 
 class Desk:
@@ -20,7 +18,7 @@ class Desk:
 
     def __init__(self, each_max: int = EACH_MAX) -> None:
         self._each_max = each_max
-        self._waiting: Counter[str] = Counter()
+        self._held = Held()
 
     @contextmanager
     def place(self, tenant: str | None) -> Iterator[None]:
@@ -31,16 +29,11 @@ class Desk:
         if tenant is None:
             yield
             return
-        if self._waiting[tenant] >= self._each_max:
+        if self._held.of(tenant) >= self._each_max:
             raise TenantLimited(
                 f"{self._each_max} requests of this tenant that are no predictions are under way,"
                 " as many as may be at once",
-                _RETRY_S,
+                RETRY_S,
             )
-        self._waiting[tenant] += 1
-        try:
+        with self._held.one(tenant):
             yield
-        finally:
-            self._waiting[tenant] -= 1
-            if not self._waiting[tenant]:
-                del self._waiting[tenant]

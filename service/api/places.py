@@ -1,21 +1,19 @@
 """Places of something costly: so many for all, and never all of them for one tenant."""
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from service.api.held import RETRY_S, Held
 from service.errors import QueueFull, TenantLimited
-
-_RETRY_S = 1.0  # nobody knows when a place gets free
 
 
 class Places:
     """Counts who is inside; for one event loop."""
 
     def __init__(self, count: int) -> None:
-        self._free = count
+        self._count = count
         self._each_max = max(1, count - 1)
-        self._inside: Counter[str] = Counter()
+        self._held = Held()
 
     @contextmanager
     def taken(self, tenant: str, what: str) -> Iterator[None]:
@@ -23,19 +21,12 @@ class Places:
 
         Raises `QueueFull`, and `TenantLimited` where the last place is another tenant's.
         """
-        if self._free == 0:
+        if self._held.total == self._count:
             raise QueueFull(f"the server takes no more {what} at once; try again")
-        if self._inside[tenant] >= self._each_max:
+        if self._held.of(tenant) >= self._each_max:
             raise TenantLimited(
                 f"this tenant has {self._each_max} {what} under way, as many as it may at once",
-                _RETRY_S,
+                RETRY_S,
             )
-        self._free -= 1
-        self._inside[tenant] += 1
-        try:
+        with self._held.one(tenant):
             yield
-        finally:
-            self._free += 1
-            self._inside[tenant] -= 1
-            if not self._inside[tenant]:
-                del self._inside[tenant]

@@ -10,10 +10,8 @@ from collections.abc import Iterable, Sequence
 
 from service.batching.admission import Amount, DrainRate, threshold
 from service.batching.fairness import FairOrder, Flow, charge_of
-from service.batching.jobs import Entry, Job, Shadow, Ticket
+from service.batching.jobs import Entry, Job, Ticket
 from service.errors import QueueFull, TenantLimited
-
-__all__ = ["Entry", "Job", "Queue", "Shadow", "Ticket"]
 
 
 class Queue:

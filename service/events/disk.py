@@ -58,11 +58,16 @@ class LocalDisk:
 
     def sync_folder(self, path: Path) -> None:
         """Return when a folder's names are on the disk."""
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync_folder(path)
+
+
+def sync_folder(path: Path) -> None:
+    """Return when a folder's names are on the disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_all(disk: Disk, handle: int, data: Any, offset: int) -> int:

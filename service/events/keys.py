@@ -12,6 +12,7 @@ from pathlib import Path
 
 import orjson
 
+from service.events.disk import sync_folder
 from service.events.ids import KEY_BYTES, KEY_IDS, InvalidPredictionId, PredictionId, Signer
 
 log = logging.getLogger(__name__)
@@ -34,15 +35,6 @@ class Rotated:
     dropped: int | None  # id of the key that made room: the prediction ids it signed are void
 
 
-def open_signer(state: Path) -> Signer:
-    """Return the signer of a state directory, made with a new key where it has none yet.
-
-    The file is complete and on the disk before it gets its name, and the first of several
-    processes that start at once wins. Raises `InvalidKeyFile` and `OSError`.
-    """
-    return KeyRing.open(state).signer
-
-
 class KeyRing:
     """The signer of a state directory, renewed when the key file changes."""
 
@@ -54,9 +46,10 @@ class KeyRing:
 
     @classmethod
     def open(cls, state: Path) -> "KeyRing":
-        """Return the key ring of a state directory, made where there is none yet.
+        """Return the key ring of a state directory, made with a new key where it has none yet.
 
-        Raises `InvalidKeyFile` and `OSError`.
+        The file is complete and on the disk before it gets its name, and the first of several
+        processes that start at once wins. Raises `InvalidKeyFile` and `OSError`.
         """
         path = state / KEY_FILE
         if not path.exists():
@@ -120,7 +113,7 @@ def rotate(state: Path) -> Rotated:
             draft.rename(path)
         finally:
             draft.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     return Rotated(new, tuple(sorted(kept)), new if new in keys else None)
 
 
@@ -128,7 +121,7 @@ def _create(path: Path) -> None:
     draft = _draft(path, {0: secrets.token_bytes(KEY_BYTES)}, 0)
     try:
         path.hardlink_to(draft)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except FileExistsError:
         return
     finally:
@@ -165,14 +158,6 @@ def _locked(path: Path) -> Iterator[None]:
             if os.fstat(file.fileno()).st_ino == path.stat().st_ino:  # not replaced meanwhile
                 yield
                 return
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _mark(path: Path) -> _Mark:

@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlalchemy import Connection, insert, inspect, select
 
 from service.errors import InvalidSettings
+from service.events.disk import sync_folder
 from service.registry import tables
 
 FOLDER = Path(__file__).parent / "migrations"
@@ -75,8 +76,4 @@ def keep_copy(path: Path, target: Path) -> None:
     with draft.open("rb") as file:
         os.fsync(file.fileno())
     draft.rename(target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(target.parent)

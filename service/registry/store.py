@@ -30,6 +30,7 @@ from service.engine.lora_config import CONFIG_FILE
 from service.engine.safetensors_file import WEIGHTS_FILE, read_tensors
 from service.engine.strict_json import UnreadableJson, parse_object
 from service.errors import AdapterUnreadable
+from service.events.disk import sync_folder
 from service.registry.database import refusing_full
 from service.uploads.identity import config_digest
 from service.uploads.metadata import Metadata
@@ -62,8 +63,8 @@ class Store:
         self._tmp = self._root / "tmp"
         for folder in (self._root, self._tmp, self._root / "adapters", self._root / "files"):
             folder.mkdir(parents=True, exist_ok=True)
-        _sync(state)
-        _sync(self._root)
+        sync_folder(state)
+        sync_folder(self._root)
         self._lock = (self._root / "lock").open("ab")
 
     def close(self) -> None:
@@ -101,9 +102,9 @@ class Store:
                     _write(adapter / name, package.files[name])
                 for name, digest in extras.items():
                     _write(staging / digest.removeprefix(_ALGORITHM), package.files[name])
-                _sync(adapter)
-                _sync(staging)
-                _sync(self._tmp)
+                sync_folder(adapter)
+                sync_folder(staging)
+                sync_folder(self._tmp)
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)
             raise
@@ -277,24 +278,15 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _sync(folder: Path) -> None:
-    """Put a folder's names on disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _move(source: Path, target: Path) -> None:
     """Rename, for good, unless the target is there: then it has the same content."""
     if target.exists():
         return
     if not target.parent.exists():
         target.parent.mkdir()
-        _sync(target.parent.parent)
+        sync_folder(target.parent.parent)
     source.rename(target)
-    _sync(target.parent)
+    sync_folder(target.parent)
 
 
 def _remove(path: Path) -> None:

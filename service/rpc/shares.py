@@ -1,14 +1,12 @@
 """What each tenant may hold of a server's calls, so that some are left for every other one."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from weakref import WeakValueDictionary
 
+from service.api.held import RETRY_S, Held
 from service.errors import TenantLimited
-
-_RETRY_S = 1.0  # nobody knows when a call ends
 
 
 class Shares:
@@ -18,8 +16,8 @@ class Shares:
     """
 
     def __init__(self, calls_max: int, receiving_max: int) -> None:
-        self._left = calls_max
-        self._held: Counter[str | None] = Counter()
+        self._calls_max = calls_max
+        self._held = Held()
         self._receiving = asyncio.Semaphore(receiving_max)
         self._each_max = max(1, receiving_max // 2)
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
@@ -30,21 +28,15 @@ class Shares:
 
         Raises `TenantLimited` where the tenant would hold more calls than are left.
         """
-        held = self._held[tenant] + 1
-        if tenant is not None and held > max(1, self._left - 1):
+        held = self._held.of(tenant)
+        left = self._calls_max - self._held.total
+        if tenant is not None and held + 1 > max(1, left - 1):
             raise TenantLimited(
-                f"{held - 1} calls of this tenant are under way, as many as it may have now",
-                _RETRY_S,
+                f"{held} calls of this tenant are under way, as many as it may have now",
+                RETRY_S,
             )
-        self._left -= 1
-        self._held[tenant] = held
-        try:
+        with self._held.one(tenant):
             yield
-        finally:
-            self._left += 1
-            self._held[tenant] -= 1
-            if not self._held[tenant]:
-                del self._held[tenant]
 
     @asynccontextmanager
     async def receiving(self, tenant: str | None) -> AsyncIterator[None]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
 
+from service.events.disk import sync_folder
+
 # What a file system says that has no hard links, or none from here to there.
 NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS})
 
@@ -94,12 +96,3 @@ def sync_tree(folder: Path) -> None:
     for path in [folder, *folder.rglob("*")]:
         if path.is_dir():
             sync_folder(path)
-
-
-def sync_folder(folder: Path) -> None:
-    """Put a folder's names on disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

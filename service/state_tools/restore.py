@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from service.errors import Conflict, InvalidSettings, StateDamaged, StoreFull
+from service.events.disk import sync_folder
 from service.events.keys import KEY_FILE
 from service.registry.database import FILE as REGISTRY_FILE
 from service.registry.inspection import problems_of_state
 from service.state_tools.backup import Progress
 from service.state_tools.contents import EVENTS, MANIFEST_FILE, STORE, is_content
-from service.state_tools.files import Entry, put_in_place, sync_folder, sync_tree, transfer
+from service.state_tools.files import Entry, put_in_place, sync_tree, transfer
 from service.state_tools.holding import LOCK, alone, is_held
 from service.state_tools.manifest import Manifest, read_manifest
 

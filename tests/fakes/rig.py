@@ -11,7 +11,7 @@ import pytest
 
 from service.batching.answers import Answer
 from service.batching.batcher import Batcher
-from service.batching.queue import Job, Shadow
+from service.batching.jobs import Job, Shadow
 from service.engine.adapter import Adapter
 from service.engine.forward import Forward
 from service.engine.heads import softmax

@@ -16,7 +16,7 @@ import uvloop
 from service.api.logs import begin_logging
 from service.api.server import Server, address_of, listen, port_of, server_config
 from service.batching.answers import Answer
-from service.batching.queue import Job
+from service.batching.jobs import Job
 from service.errors import Stopping
 from service.settings import Settings
 from tests.fakes.batching import FakeBatcher

@@ -10,7 +10,7 @@ import pytest
 
 from service import command
 from service.errors import UnknownAdapter, UnknownTenant
-from service.events.keys import open_signer
+from service.events.keys import KeyRing
 from tests.fakes.listening import listening
 from tests.fakes.service import ADMIN_KEY, FakeService
 from tests.fixtures_service import MakeService
@@ -62,7 +62,7 @@ def desk(tmp_path: Path, service: FakeService, url: str, monkeypatch: pytest.Mon
     (desk / "texts.txt").write_text("one\ntwo\n")
     (desk / "texts.jsonl").write_text('"one"\n{"text": "two", "pair": null}\n')
     (desk / "state").symlink_to(service.state)
-    open_signer(service.state)
+    KeyRing.open(service.state)
     monkeypatch.chdir(desk)
     monkeypatch.setenv("TENANTRY_URL", url)
     monkeypatch.setenv("TENANTRY_KEY", ADMIN_KEY)

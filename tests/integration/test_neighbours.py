@@ -13,7 +13,7 @@ import pytest
 
 from service.batching.answers import Answer
 from service.batching.batcher import Batcher
-from service.batching.queue import Job
+from service.batching.jobs import Job
 from service.engine import forward as forward_module
 from service.engine.adapter import Adapter, FloatArray
 from service.engine.bundle import Bundle

@@ -30,7 +30,7 @@ ANSWER = """
 import asyncio
 from pathlib import Path
 from service.batching.assembly import EngineLimits, assemble
-from service.batching.queue import Job
+from service.batching.jobs import Job
 from service.engine.adapter import Adapter
 from service.engine.bundle import open_bundle
 from service.engine.tokens import Tokeniser

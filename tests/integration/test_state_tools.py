@@ -20,7 +20,7 @@ import pytest
 from service import command
 from service.errors import Conflict, InvalidSettings, StateDamaged, StoreFull
 from service.events.ids import NONCE_BYTES, PredictionId
-from service.events.keys import KEY_FILE, open_signer
+from service.events.keys import KEY_FILE, KeyRing
 from service.registry import schema
 from service.registry.database import FILE as REGISTRY_FILE
 from service.registry.records import TenantSettings
@@ -57,7 +57,7 @@ def state(tmp_path: Path) -> Path:
 def registry(state: Path) -> Iterator[Registry]:
     """A registry that is open, as a service has it, with two versions and an event log."""
     registry = Registry.open(state, BACKBONE)
-    open_signer(state)
+    KeyRing.open(state)
     registry.put_tenant("acme", TenantSettings(), "tests")
     for seed in range(2):
         publish(registry, seed)
@@ -153,7 +153,7 @@ def test_a_directory_without_a_registry_is_no_state(tmp_path: Path) -> None:
 def test_a_backup_restores_everything(
     registry: Registry, state: Path, target: Path, tmp_path: Path
 ) -> None:
-    issued = open_signer(state).issue(PredictionId(bytes(8), 1, 2, 0.5), bytes(NONCE_BYTES))
+    issued = KeyRing.open(state).signer.issue(PredictionId(bytes(8), 1, 2, 0.5), bytes(NONCE_BYTES))
     made = back_up(state, target, quiet, events=True)
     assert made.manifest.events
     publish(registry, seed=7)  # what comes later is in no backup
@@ -178,7 +178,7 @@ def test_a_backup_restores_everything(
         assert publish(again, seed=9) == 3
     finally:
         again.close()
-    assert open_signer(restored).read(issued).class_index == 2
+    assert KeyRing.open(restored).signer.read(issued).class_index == 2
     assert ids_of(read_all(restored / "events")) == ["label-0", "label-1"]
 
 

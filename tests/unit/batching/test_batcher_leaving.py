@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from service.batching.queue import Job
+from service.batching.jobs import Job
 from service.errors import (
     DeadlinePassed,
     QueueFull,

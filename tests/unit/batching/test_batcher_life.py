@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from service.batching.queue import Entry, Job
+from service.batching.jobs import Entry, Job
 from service.engine.forward import Forward
 from service.errors import EngineFailed, Stopping
 from tests.fakes.adapters import digest_of

@@ -11,7 +11,6 @@ from service.events.keys import (
     InvalidKeyFile,
     KeyRing,
     Rotated,
-    open_signer,
     rotate,
 )
 
@@ -19,14 +18,14 @@ PREDICTION = PredictionId(b"12345678", 1, 2, 0.5)
 
 
 def test_the_first_start_makes_a_key_that_only_its_owner_can_read(tmp_path: Path) -> None:
-    open_signer(tmp_path)
+    KeyRing.open(tmp_path)
     assert (tmp_path / KEY_FILE).stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == [KEY_FILE], "no draft is left"
 
 
 def test_later_starts_read_the_same_key(tmp_path: Path) -> None:
-    text = open_signer(tmp_path).issue(PREDICTION, b"nonce")
-    assert open_signer(tmp_path).read(text).class_index == 2
+    text = KeyRing.open(tmp_path).signer.issue(PREDICTION, b"nonce")
+    assert KeyRing.open(tmp_path).signer.read(text).class_index == 2
 
 
 def test_processes_that_start_at_once_agree_on_one_key(tmp_path: Path) -> None:
@@ -35,7 +34,7 @@ def test_processes_that_start_at_once_agree_on_one_key(tmp_path: Path) -> None:
 
     def start() -> None:
         barrier.wait()
-        signers.append(open_signer(tmp_path))
+        signers.append(KeyRing.open(tmp_path).signer)
 
     threads = [threading.Thread(target=start) for _ in range(8)]
     for thread in threads:
@@ -53,8 +52,8 @@ def test_every_key_of_the_file_is_read_and_the_current_one_signs(tmp_path: Path)
     path.write_bytes(orjson.dumps(document))
     path.chmod(0o600)
     old = Signer({0: b"o" * 32}, 0).issue(PREDICTION, b"nonce")
-    assert open_signer(tmp_path).read(old).class_index == 2
-    assert Signer({4: b"n" * 32}, 4).read(open_signer(tmp_path).issue(PREDICTION, b"nonce"))
+    assert KeyRing.open(tmp_path).signer.read(old).class_index == 2
+    assert Signer({4: b"n" * 32}, 4).read(KeyRing.open(tmp_path).signer.issue(PREDICTION, b"nonce"))
 
 
 @pytest.mark.parametrize(
@@ -74,24 +73,24 @@ def test_a_damaged_file_is_named_and_never_replaced(tmp_path: Path, text: str) -
     path.write_text(text)
     path.chmod(0o600)
     with pytest.raises(InvalidKeyFile, match="backup"):
-        open_signer(tmp_path)
+        KeyRing.open(tmp_path)
     assert path.read_text() == text
 
 
 def test_a_key_that_everyone_can_read_is_refused(tmp_path: Path) -> None:
-    open_signer(tmp_path)
+    KeyRing.open(tmp_path)
     (tmp_path / KEY_FILE).chmod(0o644)
     with pytest.raises(InvalidKeyFile, match="chmod 600"):
-        open_signer(tmp_path)
+        KeyRing.open(tmp_path)
 
 
 # --- rotation ----------------------------------------------------------------------------
 
 
 def test_a_rotation_signs_with_a_new_key_and_still_reads_the_old_ids(tmp_path: Path) -> None:
-    old = open_signer(tmp_path).issue(PREDICTION, b"nonce")
+    old = KeyRing.open(tmp_path).signer.issue(PREDICTION, b"nonce")
     assert rotate(tmp_path) == Rotated(current=1, kept=(0,), dropped=None)
-    signer = open_signer(tmp_path)
+    signer = KeyRing.open(tmp_path).signer
     new = signer.issue(PREDICTION, b"nonce")
     assert base64.urlsafe_b64decode(new)[0] == 0x11
     assert signer.read(old) == signer.read(new)
@@ -100,13 +99,13 @@ def test_a_rotation_signs_with_a_new_key_and_still_reads_the_old_ids(tmp_path: P
 
 
 def test_the_oldest_key_makes_room_and_is_named(tmp_path: Path) -> None:
-    ids = [open_signer(tmp_path).issue(PREDICTION, b"nonce")]
+    ids = [KeyRing.open(tmp_path).signer.issue(PREDICTION, b"nonce")]
     for turn in range(1, 16):
         assert rotate(tmp_path) == Rotated(turn, tuple(range(turn)), None)
-        ids.append(open_signer(tmp_path).issue(PREDICTION, b"nonce"))
+        ids.append(KeyRing.open(tmp_path).signer.issue(PREDICTION, b"nonce"))
     assert rotate(tmp_path) == Rotated(0, tuple(range(1, 16)), dropped=0)
     assert rotate(tmp_path).dropped == 1
-    signer = open_signer(tmp_path)
+    signer = KeyRing.open(tmp_path).signer
     for text in ids[:2]:
         with pytest.raises(InvalidPredictionId):
             signer.read(text)
@@ -114,7 +113,7 @@ def test_the_oldest_key_makes_room_and_is_named(tmp_path: Path) -> None:
 
 
 def test_rotations_at_once_are_done_one_after_the_other(tmp_path: Path) -> None:
-    open_signer(tmp_path)
+    KeyRing.open(tmp_path)
     done: list[Rotated] = []
     threads = [threading.Thread(target=lambda: done.append(rotate(tmp_path))) for _ in range(8)]
     for thread in threads:
@@ -143,7 +142,7 @@ def test_a_key_ring_takes_over_a_rotation(tmp_path: Path) -> None:
 def test_a_key_ring_reads_an_id_of_a_process_that_knows_a_newer_key(tmp_path: Path) -> None:
     ring = KeyRing.open(tmp_path)
     rotate(tmp_path)
-    text = open_signer(tmp_path).issue(PREDICTION, b"nonce")
+    text = KeyRing.open(tmp_path).signer.issue(PREDICTION, b"nonce")
     assert ring.read(text).class_index == 2
     with pytest.raises(InvalidPredictionId):
         ring.read("A" * 48)
