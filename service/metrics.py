@@ -162,10 +162,16 @@ class Metrics:
             "Texts for shadow versions; `dropped`: for want of room, `failed`: by their adapter.",
             ("outcome",),
         )
+        self._base_embeddings = self._counter(
+            "base_embeddings",
+            "Texts that the bare backbone was to answer beside an adapter, by what came of it.",
+            ("outcome",),
+        )
         for outcome in SHADOW_OUTCOMES:
             self._shadow_texts.labels(outcome)
+            self._base_embeddings.labels(outcome)
         self._labels = self._counter(
-            "labels", "Labels that came back, accepted or refused.", ("outcome",)
+            "feedback_labels", "Labels that came back, accepted or refused.", ("outcome",)
         )
         for outcome in LABEL_OUTCOMES:
             self._labels.labels(outcome)
@@ -299,6 +305,10 @@ class Metrics:
     def shadowed(self, texts: int, outcome: ShadowOutcome) -> None:
         """Count texts that a shadow version answered, or did not."""
         self._shadow_texts.labels(outcome).inc(texts)
+
+    def base_embedded(self, texts: int, outcome: ShadowOutcome) -> None:
+        """Count texts that the bare backbone answered for the log, or did not."""
+        self._base_embeddings.labels(outcome).inc(texts)
 
     def labelled(self, accepted: int, refused: int) -> None:
         """Count labels that came back."""

@@ -6,17 +6,17 @@ would otherwise be no limit.
 """
 
 import difflib
-import ipaddress
 import os
 import types
 import typing
-from functools import lru_cache
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.credentials.loopback import is_loopback
 from service.errors import InvalidSettings
 
 PREFIX = "TENANTRY_"
@@ -24,6 +24,8 @@ PREFIX = "TENANTRY_"
 # Read by other parts of the project: where tests and benchmarks find their data sets, and what the
 # commands that call a server are told.
 _KNOWN_ELSEWHERE = frozenset({"TENANTRY_DATA", "TENANTRY_KEY", "TENANTRY_URL"})
+# The sidecar's own, which it checks itself: both may be started from one environment.
+_MONITOR_PREFIX = "TENANTRY_MONITOR_"
 
 _REFERENCE_HEAD = (
     "Each is an environment variable; those that `tenantry serve --help` lists are flags too, and",
@@ -153,6 +155,8 @@ class Settings(BaseSettings):
     """Size of the log beyond which its oldest segments are deleted."""
     redactor: str = "standard"
     """What takes personal data out of logged texts: an entry point of `tenantry.redactors`."""
+    base_embedding_ratio: float = Field(default=0.02, ge=0, le=1)
+    """Share of the logged predictions that the bare backbone embeds too, in the same passes."""
     audit_ratio: float = Field(default=0.0, ge=0, le=1)
     """Share of the predictions that are marked to be labelled, drawn at random."""
     vllm_metrics: bool = False
@@ -194,17 +198,6 @@ class Settings(BaseSettings):
         return self
 
 
-@lru_cache(maxsize=256)  # asked of every request to an open server
-def is_loopback(host: str) -> bool:
-    """Say whether `host`, a name or an address, can be reached from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def read_settings(**given: Any) -> Settings:
     """Return the settings: `given` first (None means not given), then environment, then default.
 
@@ -228,6 +221,8 @@ def variable_of(field: str) -> str:
 def _unknown(name: str) -> str | None:
     known = {variable_of(field) for field in Settings.model_fields} | _KNOWN_ELSEWHERE
     if not name.upper().startswith(PREFIX) or name.upper() in known:
+        return None
+    if name.upper().startswith(_MONITOR_PREFIX):
         return None
     if name.upper().endswith(("_SERVICE_HOST", "_SERVICE_PORT")) or "_TCP" in name.upper():
         return (
@@ -253,13 +248,18 @@ def _line(error: typing.Any) -> str:  # pydantic's ErrorDetails, whose name is p
 
 def settings_reference() -> str:
     """Return the reference page of the settings, in Markdown."""
-    lines = ["# Settings", "", *_REFERENCE_HEAD, ""]
-    lines += ["| variable | type | default | meaning |", "| --- | --- | --- | --- |"]
-    for name, field in Settings.model_fields.items():
-        default = "needed" if field.is_required() else _shown(field.default)
-        kind = _type_name(field.annotation).replace("|", "\\|")
-        lines.append(f"| `{variable_of(name)}` | {kind} | {default} | {field.description} |")
+    lines = ["# Settings", "", *_REFERENCE_HEAD, "", *settings_table(Settings, variable_of)]
     return "\n".join(lines) + "\n"
+
+
+def settings_table(kind: type[BaseSettings], variable: Callable[[str], str]) -> list[str]:
+    """Return the lines of a table of settings; `variable` names the variable of a field."""
+    lines = ["| variable | type | default | meaning |", "| --- | --- | --- | --- |"]
+    for name, field in kind.model_fields.items():
+        default = "needed" if field.is_required() else _shown(field.default)
+        told = _type_name(field.annotation).replace("|", "\\|")
+        lines.append(f"| `{variable(name)}` | {told} | {default} | {field.description} |")
+    return lines
 
 
 def _shown(value: object) -> str:

@@ -1,16 +1,21 @@
 """Who calls: the gates that let a request in, and the caller that they make of it."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import urlsplit
 
-from service.api.admin_keys import AdminKeys
-from service.errors import ForeignHost, NotAuthenticated, NotPermitted, UnknownTenant
-from service.registry.records import SCOPES, Scope
-from service.settings import Settings, is_loopback
-
-Headers = Mapping[bytes, bytes]
+from service.credentials.admin_keys import AdminKeys, UnusableAdminKeys
+from service.credentials.bearer import Headers, bearer
+from service.credentials.loopback import foreign
+from service.credentials.scopes import SCOPES, Scope, covers, listed
+from service.errors import (
+    ForeignHost,
+    InvalidSettings,
+    NotAuthenticated,
+    NotPermitted,
+    UnknownTenant,
+)
+from service.settings import Settings
 
 _REFUSED = "send the header Authorization: Bearer <key>, with a key that this server knows"
 _EVERY_SCOPE = frozenset(SCOPES)
@@ -30,7 +35,7 @@ class Caller:
 
     def holds(self, scope: Scope) -> bool:
         """Say whether the caller has a scope, for every tenant that it sees."""
-        return self.tenant is None or scope in self.scopes or "admin" in self.scopes
+        return self.tenant is None or covers(self.scopes, scope)
 
     def require(self, scope: Scope, tenant: str) -> None:
         """Raise `UnknownTenant` for a tenant that is not seen, `NotPermitted` without the scope.
@@ -49,7 +54,7 @@ class Caller:
     def require_scope(self, scope: Scope) -> None:
         """Raise `NotPermitted` for a caller without the scope."""
         if not self.holds(scope):
-            held = ", ".join(known for known in SCOPES if known in self.scopes)
+            held = ", ".join(listed(self.scopes))
             raise NotPermitted(f"this needs a key with the scope {scope}; this one has {held}")
 
     def require_operator(self) -> None:
@@ -112,9 +117,7 @@ class KeyGate:
 class OpenGate:
     """Lets in who is on this machine and calls it by a loopback name; as the operator.
 
-    The checks are against DNS rebinding and foreign pages in a local browser: a page cannot forge
-    the Host that its browser sends, nor the Origin. Who shows a key all the same is who the key
-    says, so that a tenant's client can be tried out.
+    Who shows a key all the same is who the key says, so that a tenant's client can be tried out.
     """
 
     def __init__(self, authenticate: Authenticate) -> None:
@@ -122,14 +125,9 @@ class OpenGate:
 
     def admit(self, headers: Headers) -> Caller:
         """Return the caller of a request that was meant for this machine."""
-        host = headers.get(b"host", b"").decode("latin-1")
-        if not is_loopback(_name(host)):
-            raise ForeignHost(
-                f"without an admin key this server answers to localhost only, not to {host!r}"
-            )
-        origin = headers.get(b"origin")
-        if origin is not None and _authority(origin.decode("latin-1")) != host.lower():
-            raise ForeignHost("without an admin key this server answers to its own pages only")
+        refusal = foreign(headers)
+        if refusal is not None:
+            raise ForeignHost(refusal)
         if b"authorization" in headers:
             return _holder(_bearer(headers), self._authenticate)
         return OPERATOR
@@ -145,14 +143,17 @@ def gate_of(settings: Settings, authenticate: Authenticate) -> Gate:
         return OpenGate(authenticate)
     key = settings.admin_key
     given = None if key is None else key.get_secret_value()
-    return KeyGate(AdminKeys(given, settings.admin_key_file), authenticate)
+    try:
+        admin_keys = AdminKeys(given, settings.admin_key_file)
+    except UnusableAdminKeys as error:
+        raise InvalidSettings(str(error)) from None
+    return KeyGate(admin_keys, authenticate)
 
 
 def _bearer(headers: Headers) -> bytes:
     """Return the key that a request carries; raise `NotAuthenticated` where it carries none."""
-    scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
-    key = key.strip()
-    if scheme.lower() != b"bearer" or not key:
+    key = bearer(headers)
+    if key is None:
         raise NotAuthenticated(_REFUSED)
     return key
 
@@ -163,17 +164,3 @@ def _holder(key: bytes, authenticate: Authenticate) -> Caller:
     if found is None:
         raise NotAuthenticated(_REFUSED)
     return Caller(f"key:{found.id}@{found.tenant}", found.tenant, frozenset(found.scopes))
-
-
-def _name(host: str) -> str:
-    """Return the host without its port, and an IPv6 address without its brackets."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].lower()
-
-
-def _authority(origin: str) -> str:
-    try:
-        return urlsplit(origin).netloc.lower()
-    except ValueError:
-        return ""

@@ -13,8 +13,9 @@ from service.api.documents import Documents
 from service.api.names import KeyId, TenantName
 from service.api.openapi import body_of, example_of, refusals
 from service.api.schemas import KeyList, KeyRequest, MadeKeyDocument
+from service.credentials.scopes import listed
 from service.errors import StoreFull, UnknownKey, UnknownTenant
-from service.registry.records import SCOPES, KeyRecord
+from service.registry.records import KeyRecord
 from service.registry.registry import Registry
 
 TAG = "Tenants"
@@ -105,7 +106,7 @@ def key_document(key: KeyRecord) -> dict[str, Any]:
     return {
         "id": key.id,
         "tenant": key.tenant,
-        "scopes": [scope for scope in SCOPES if scope in key.scopes],
+        "scopes": listed(key.scopes),
         "created_at": key.created_at,
         "actor": key.actor,
     }

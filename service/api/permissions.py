@@ -18,8 +18,8 @@ from typing import Literal, get_args
 
 from service.api.callers import ANONYMOUS, Caller
 from service.api.names import model_parts
+from service.credentials.scopes import SCOPES
 from service.errors import NotAuthenticated
-from service.registry.records import SCOPES
 
 Need = Literal["free", "key", "member", "predict", "publish", "admin", "operator"]
 

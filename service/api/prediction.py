@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from starlette.types import Receive
@@ -15,10 +16,12 @@ from service.api.entrance import Entrance
 from service.api.ports import Batcher, Router, Signing, Tokeniser
 from service.api.tokenising import Tokenising
 from service.batching.answers import Answer
-from service.batching.jobs import Job, Shadow
+from service.batching.jobs import BACKBONE, Job, Shadow
+from service.engine.adapter import FloatArray
 from service.engine.tokens import Input, Tokens
 from service.errors import InputTooLong, UnacceptableRequest
 from service.events.ids import NONCE_BYTES, PredictionId, reference
+from service.events.text_figures import TextFigures
 from service.limits import TenantLimits
 from service.metrics import Metrics
 from service.registry.records import Route
@@ -46,6 +49,15 @@ class Predicted:
     ids: list[str]
     audits: list[bool]  # whether a label is asked for
     tokens: int  # of all inputs
+    time_s: float  # when, by the wall clock
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """What chance decided of a request's inputs, before anything answered them."""
+
+    draws: Sequence[float] = ()  # [inputs], in [0, 1): one below a share belongs to it
+    base: Sequence[int] = ()  # the inputs that the bare backbone embeds too, ascending
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +68,26 @@ class Asked:
     inputs: Sequence[Input]
     tokens: Sequence[Tokens]
     group: str | None
+    figures: TextFigures | None  # of the inputs; None: nothing of them is logged
+    lot: Lot
 
 
 class Recorder(Protocol):
     """Takes down what was predicted; `service.api.recording` has the real one."""
 
-    def predicted(self, asked: Asked, predicted: Predicted) -> None:
-        """Log what a caller is about to be answered; never blocks nor raises."""
+    def measure(self, route: Route, inputs: Sequence[Input]) -> TextFigures | None:
+        """Return what the log tells of texts whose words it may not keep; from any thread."""
+        ...
+
+    def draw(self, route: Route, inputs: int) -> Lot:
+        """Return what chance decides of so many inputs."""
+        ...
+
+    def predicted(self, asked: Asked, predicted: Predicted, base: FloatArray | None) -> None:
+        """Log what a caller was answered; never blocks nor raises.
+
+        `base` [asked.lot.base, hidden] are the bare backbone's embeddings, where they came.
+        """
         ...
 
     def shadowed(self, asked: Asked, live: Predicted, route: Route, answer: Answer) -> None:
@@ -134,27 +159,36 @@ class Predictor:
         deadline_s = call.deadline_s(self._timeout_s_max)
         route = self._router.route(*model, routing_key)
         with self._entrance.entered(route.tenant, route.settings.rates) as entry:
-            tokens = await self._tokenising.encode(
-                route.tenant, inputs, call.body_bytes, deadline_s
+            tokens, figures = await self._tokenising.encode(
+                route.tenant,
+                inputs,
+                call.body_bytes,
+                deadline_s,
+                partial(self._recorder.measure, route),
             )
             if not may_truncate:
                 _check_lengths(tokens)
             count = sum(map(len, tokens))
             entry.charge(count, time.monotonic())
-            asked = Asked(call, inputs, tokens, group)
+            lot = self._recorder.draw(route, len(inputs))
+            asked = Asked(call, inputs, tokens, group, figures, lot)
             return await self._answer(asked, receive, route, deadline_s, count)
 
     async def _answer(
         self, asked: Asked, receive: Receive, route: Route, deadline_s: float, count: int
     ) -> Predicted:
         witnesses = [_Witness(self._recorder, asked, shadow) for shadow in route.shadows]
+        shadows = [Shadow(one.route.digest, one.observe) for one in witnesses]
+        own = _OwnWitness(self._recorder, asked)
+        if asked.lot.base:
+            shadows.append(Shadow(BACKBONE, own.observe, own.miss, asked.lot.base))
         job = Job(
             route.digest,
             asked.tokens,
             deadline_s,
             tenant=route.tenant,
             weight=route.settings.weight,
-            shadows=tuple(Shadow(one.route.digest, one.observe) for one in witnesses),
+            shadows=tuple(shadows),
         )
         answer = await unless_left(self._batcher.answer(job), receive)
         # The digest comes from the slot that computed the rows. Another one is a bug of ours, and
@@ -169,7 +203,7 @@ class Predictor:
         )
         self._usage.answered(route.tenant, texts, count, answer.compute_s)
         asked.call.log["texts"] = texts
-        self._recorder.predicted(asked, predicted)
+        own.compare(predicted)
         for witness in witnesses:
             witness.compare(predicted)
         return predicted
@@ -179,7 +213,8 @@ class Predictor:
     ) -> Predicted:
         tops: list[int] = answer.probabilities.argmax(axis=1).tolist()
         made_by = reference(route.tenant, route.adapter, route.version)
-        seconds = int(time.time())
+        time_s = time.time()
+        seconds = int(time_s)
         nonces = os.urandom(NONCE_BYTES * len(tops))
         issue = self._signing.signer.issue
         ratio = self._audit_ratio
@@ -202,7 +237,9 @@ class Predictor:
             for row, top in enumerate(tops)
         ]
         truncated = [text.truncated for text in tokens]
-        return Predicted(self._known_backbone(), route, answer, tops, truncated, ids, audits, count)
+        return Predicted(
+            self._known_backbone(), route, answer, tops, truncated, ids, audits, count, time_s
+        )
 
     def _known_backbone(self) -> Backbone:
         """Return what answers; asked of the batcher once, after its first answer."""
@@ -210,6 +247,40 @@ class Predictor:
             status = self._batcher.status()
             self._backbone = Backbone(self._bundle_digest, status.precision, status.provider)
         return self._backbone
+
+
+class _OwnWitness:
+    """Brings the caller's answer and what the bare backbone said of the same texts together.
+
+    The caller is answered at once; the log hears of it when the bare backbone has answered too, in
+    the same pass as a rule, or will not. So each answer is logged once, with or without.
+    """
+
+    def __init__(self, recorder: Recorder, asked: Asked) -> None:
+        self._recorder = recorder
+        self._asked = asked
+        self._awaited = bool(asked.lot.base)
+        self._base: FloatArray | None = None
+        self._answer: Predicted | None = None
+
+    def observe(self, answer: Answer) -> None:
+        """Take the bare backbone's answer."""
+        self._base = answer.embeddings
+        self.miss()
+
+    def miss(self) -> None:
+        """Wait for the bare backbone no longer."""
+        self._awaited = False
+        self._tell()
+
+    def compare(self, answer: Predicted) -> None:
+        """Take what the caller is answered."""
+        self._answer = answer
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._answer is not None and not self._awaited:
+            self._recorder.predicted(self._asked, self._answer, self._base)
 
 
 class _Witness:

@@ -1,23 +1,26 @@
 """From answers to events: what the log is told of every prediction and of every rollout."""
 
 import asyncio
-import base64
 import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import datetime
+from random import random
 from threading import Lock
 from typing import Protocol
 
-from service.api.prediction import Asked, Predicted
+from service.api.ports import Signing
+from service.api.prediction import Asked, Lot, Predicted
 from service.batching.answers import Answer, BatcherStatus
+from service.engine.adapter import FloatArray
 from service.engine.tokens import Input
 from service.errors import StoreFull
 from service.events.ports import LogUnwritable
 from service.events.predictions import IntArray, PredictionBlock, select
 from service.events.records import DurableEvent, Quarantine, Reference, RolloutEvent
+from service.events.text_figures import TextFigures, figures_of
 from service.gate.rows import ReferenceRows
 from service.metrics import Metrics
 from service.registry.records import Named, Rollout, Route, TenantSettings, Version
@@ -42,26 +45,69 @@ class Log(Protocol):
 class LoggedPredictions:
     """Gives the log what each tenant's settings let it keep."""
 
-    def __init__(self, log: Log, *, enabled: bool, audit_ratio: float) -> None:
+    def __init__(
+        self,
+        log: Log,
+        signing: Signing,
+        *,
+        enabled: bool,
+        audit_ratio: float,
+        base_ratio: float = 0.0,
+        random: Callable[[], float] = random,
+    ) -> None:
+        """`base_ratio` is the share of what is logged that the bare backbone embeds too."""
         self._log = log
+        self._signing = signing
         self._enabled = enabled
         self._audit_ratio = audit_ratio
+        self._base_ratio = base_ratio
+        self._random = random
 
-    def predicted(self, asked: Asked, predicted: Predicted) -> None:
-        """Log what a caller is about to be answered."""
-        self._take(asked, predicted, predicted.route, predicted.answer)
+    def measure(self, route: Route, inputs: Sequence[Input]) -> TextFigures | None:
+        """Return what the log tells of texts whose words it may not keep."""
+        if not self._logs(route):
+            return None
+        return figures_of(inputs, route.tenant, self._signing.signer.fingerprint_key)
+
+    def draw(self, route: Route, inputs: int) -> Lot:
+        """Draw what is logged, and what of that the bare backbone embeds too.
+
+        One draw decides both, so that nothing is embedded for a row that is not logged.
+        """
+        logged = route.settings.log
+        base = self._base_ratio * logged.sample if logged.embedding else 0.0
+        if not self._logs(route) or (logged.sample >= 1.0 and base <= 0.0):
+            return Lot()
+        draws = [self._random() for _ in range(inputs)]
+        return Lot(draws, [row for row, drawn in enumerate(draws) if drawn < base])
+
+    def predicted(self, asked: Asked, predicted: Predicted, base: FloatArray | None) -> None:
+        """Log what a caller was answered."""
+        route, answer = predicted.route, predicted.answer
+        self._take(asked, predicted, route, answer, predicted.time_s, base)
 
     def shadowed(self, asked: Asked, live: Predicted, route: Route, answer: Answer) -> None:
         """Log what another version said of the same inputs, under the ids that the caller got.
 
         So a label that comes back for an answer tells of both versions.
         """
-        self._take(asked, live, route, answer)
+        self._take(asked, live, route, answer, time.time(), None)
 
-    def _take(self, asked: Asked, told: Predicted, route: Route, answer: Answer) -> None:
-        logged = route.settings.log
-        if not self._enabled or logged.sample <= 0.0:
+    def _logs(self, route: Route) -> bool:
+        return self._enabled and route.settings.log.sample > 0.0
+
+    def _take(
+        self,
+        asked: Asked,
+        told: Predicted,
+        route: Route,
+        answer: Answer,
+        time_s: float,
+        base: FloatArray | None,
+    ) -> None:
+        if not self._logs(route):
             return
+        logged = route.settings.log
         tokens = asked.tokens
         tops: IntArray = answer.probabilities.argmax(axis=1)
         block = PredictionBlock(
@@ -74,14 +120,15 @@ class LoggedPredictions:
             provider=told.backbone.provider,
             role=route.role,
             revision=route.revision,
-            time_s=time.time(),
+            time_s=time_s,
             ids=told.ids,
             request_id=asked.call.request_id,
             trace_id=asked.call.trace_id,
             class_index=tops,
             probabilities=answer.probabilities,
             embeddings=answer.embeddings if logged.embedding else None,
-            base_embeddings=None,
+            base_embeddings=base,
+            base_rows=None if base is None else asked.lot.base,
             tokens=[len(text) for text in tokens],
             unknown=[text.unknown for text in tokens],
             truncated=told.truncated,
@@ -92,6 +139,7 @@ class LoggedPredictions:
             audit_probability=self._audit_ratio,
             texts=[_text(item) for item in asked.inputs] if logged.text else None,
             labels=route.labels,
+            figures=asked.figures,
         )
         if logged.sample < 1.0:
             kept = select(
@@ -99,7 +147,7 @@ class LoggedPredictions:
                 sample=logged.sample,
                 embedding=logged.embedding,
                 text=logged.text,
-                draw=_draws(told.ids),
+                draw=asked.lot.draws,
             )
             if kept is None:
                 return
@@ -109,11 +157,6 @@ class LoggedPredictions:
 
 def _text(item: Input) -> str:
     return item if isinstance(item, str) else "\n".join(item)
-
-
-def _draws(ids: Sequence[str]) -> list[float]:
-    """Return a number in [0, 1) an id, from its MAC: the same for an answer and its shadows."""
-    return [int.from_bytes(base64.urlsafe_b64decode(text[-8:])) / (1 << 48) for text in ids]
 
 
 class LoggedReferences:

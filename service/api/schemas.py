@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.registry.records import Scope, TenantSettings
+from service.credentials.scopes import Scope
+from service.registry.records import TenantSettings
 from service.registry.rollout_document import REASON_CHARACTERS_MAX
 
 EXAMPLE_DIGEST = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"

@@ -5,6 +5,8 @@ from typing import Literal, Protocol
 
 from service.engine.adapter import FloatArray
 
+ShadowOutcome = Literal["answered", "dropped", "failed"]
+
 
 class BatchMetrics(Protocol):
     """What the batcher reports; `service/metrics.py` has the real one."""
@@ -27,8 +29,12 @@ class BatchMetrics(Protocol):
         """Count an adapter taken out of service for non-finite numbers."""
         ...
 
-    def shadowed(self, texts: int, outcome: Literal["answered", "dropped", "failed"]) -> None:
+    def shadowed(self, texts: int, outcome: ShadowOutcome) -> None:
         """Count texts that a shadow answered, or did not."""
+        ...
+
+    def base_embedded(self, texts: int, outcome: ShadowOutcome) -> None:
+        """Count texts that the bare backbone answered beside an adapter, or did not."""
         ...
 
 

@@ -16,7 +16,7 @@ from service.batching.admission import Amount
 from service.batching.answers import Answer, BatcherStatus, BatchMetrics
 from service.batching.boarding import Boarded, board
 from service.batching.callers import Callers, Waiter
-from service.batching.jobs import BACKBONE, Entry, Job, Shadow, Ticket
+from service.batching.jobs import BACKBONE, Entry, Job, Ticket
 from service.batching.passes import next_pass
 from service.batching.queue import Queue
 from service.batching.residency import HostCache, Residency
@@ -107,6 +107,7 @@ class Batcher:
         assert all(map(len, job.texts)), "a text has one token at least"
         assert job.weight > 0, "a weight is a share"
         assert not (job.alone and job.shadows), "a job that is alone has no company"
+        assert all(one.rows is None or one.rows for one in job.shadows), "a shadow has a text"
         loop = asyncio.get_running_loop()
         ticket = Ticket(job, time.monotonic())
         waiter = Waiter(loop, loop.create_future())
@@ -117,7 +118,7 @@ class Batcher:
                 raise _broken()
             if job.digest in self._quarantined:
                 raise AdapterQuarantined(f"the adapter {job.digest} is quarantined")
-            self._callers.enter(ticket, waiter, self._sound(job))
+            self._callers.enter(ticket, waiter, self._quarantined)
         timer = None
         if job.deadline_s is not None:
             late = DeadlinePassed("the deadline passed before the answer was there")
@@ -212,14 +213,6 @@ class Batcher:
     def awaited(self, most: int) -> list[str]:
         """Return adapters that texts wait for, at most so many, the longest wait first."""
         return self._callers.awaited()[:most]
-
-    def _sound(self, job: Job) -> list[Shadow]:
-        """Return the job's shadows but those whose adapters are quarantined, which fail."""
-        sound = [shadow for shadow in job.shadows if shadow.digest not in self._quarantined]
-        if len(sound) < len(job.shadows):
-            count = len(job.texts) * (len(job.shadows) - len(sound))
-            self._metrics.shadowed(count, "failed")
-        return sound
 
     # --- the engine's thread -------------------------------------------------------------
 

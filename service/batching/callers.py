@@ -6,13 +6,12 @@ an answer that is ready may meet.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from threading import Condition
-from typing import Literal
 
-from service.batching.answers import Answer, BatchMetrics
-from service.batching.jobs import Job, Shadow, Ticket
+from service.batching.answers import Answer, BatchMetrics, ShadowOutcome
+from service.batching.jobs import BACKBONE, Job, Shadow, Ticket
 from service.batching.queue import Queue
 
 
@@ -29,7 +28,7 @@ class Waiter:
 @dataclass(frozen=True, slots=True)
 class _Observer:
     loop: asyncio.AbstractEventLoop
-    observe: Callable[[Answer], object]
+    shadow: Shadow
 
 
 class Callers:
@@ -60,18 +59,23 @@ class Callers:
         waiting = (ticket for ticket in list(self._waiters) if ticket.waiting)
         return list(dict.fromkeys(ticket.job.digest for ticket in waiting))
 
-    def enter(self, ticket: Ticket, waiter: Waiter, shadows: Iterable[Shadow]) -> None:
+    def enter(
+        self, ticket: Ticket, waiter: Waiter, quarantined: Collection[str] = frozenset()
+    ) -> None:
         """Put a ticket and its shadows into the queue; under the lock.
 
-        Raises what `Queue.add` raises.
+        Shadows whose adapters are quarantined fail at once. Raises what `Queue.add` raises.
         """
-        riding = {_copy(ticket, shadow): shadow for shadow in shadows}
-        dropped = self._queue.add(ticket, list(riding))
+        copies = {_copy(ticket, shadow): shadow for shadow in ticket.job.shadows}
+        riding = [copy for copy in copies if copy.job.digest not in quarantined]
+        dropped = self._queue.add(ticket, riding)
         self._waiters[ticket] = waiter
-        for copy, shadow in riding.items():
-            self._observers[copy] = _Observer(waiter.loop, shadow.observe)
+        for copy, shadow in copies.items():
+            self._observers[copy] = _Observer(waiter.loop, shadow)
         waiter.shadows += riding
         self._lock.notify()
+        for copy in copies.keys() - riding:
+            self._end_shadow(copy, "failed")
         for copy in dropped:
             self._end_shadow(copy, "dropped")
 
@@ -188,28 +192,32 @@ class Callers:
         observer = self._end_shadow(shadow, "answered")
         if observer is not None:
             # Behind the caller's own turn, which comes first, and in nobody's way if it raises.
-            observer.loop.call_soon(observer.observe, shadow.answer())
+            observer.loop.call_soon(observer.shadow.observe, shadow.answer())
 
-    def _end_shadow(
-        self, ticket: Ticket, outcome: Literal["answered", "dropped", "failed"]
-    ) -> _Observer | None:
-        """Count what came of a shadow; None where it ended before."""
+    def _end_shadow(self, ticket: Ticket, outcome: ShadowOutcome) -> _Observer | None:
+        """Count what came of a shadow, and tell who will not see it; None where it ended before."""
         observer = self._observers.pop(ticket, None)
-        if observer is not None:
-            with self._lock:
-                self._queue.drop(ticket)
-            self._metrics.shadowed(len(ticket.job.texts), outcome)
+        if observer is None:
+            return None
+        with self._lock:
+            self._queue.drop(ticket)
+        bare = ticket.job.digest == BACKBONE
+        count = self._metrics.base_embedded if bare else self._metrics.shadowed
+        count(len(ticket.job.texts), outcome)
+        if outcome != "answered" and observer.shadow.missed is not None:
+            _tell(observer.loop, observer.shadow.missed)
         return observer
 
 
 def _copy(ticket: Ticket, shadow: Shadow) -> Ticket:
-    """Return the ticket of a shadow: the same texts for another adapter."""
-    job = ticket.job
-    copied = Job(shadow.digest, job.texts, tenant=job.tenant, weight=job.weight)
-    return Ticket(copied, ticket.queued_at, shadow_of=ticket)
+    """Return the ticket of a shadow: the same texts, or some of them, for another adapter."""
+    job, rows = ticket.job, shadow.rows
+    texts = job.texts if rows is None else [job.texts[row] for row in rows]
+    copied = Job(shadow.digest, texts, tenant=job.tenant, weight=job.weight)
+    return Ticket(copied, ticket.queued_at, shadow_of=ticket, rows=rows)
 
 
-def _tell(loop: asyncio.AbstractEventLoop, what: Callable[..., None], *of: object) -> bool:
+def _tell(loop: asyncio.AbstractEventLoop, what: Callable[..., object], *of: object) -> bool:
     """Call on the event loop of callers; False where it was closed, and they left with it."""
     try:
         loop.call_soon_threadsafe(what, *of)

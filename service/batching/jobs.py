@@ -18,10 +18,17 @@ BACKBONE = "backbone"  # the digest that stands for the bare backbone, which no 
 
 @dataclass(frozen=True, slots=True)
 class Shadow:
-    """Another adapter that answers a job's texts, for whoever observes and for nobody else."""
+    """Another adapter that answers a job's texts, for whoever observes and for nobody else.
+
+    It may be the bare backbone, and it may answer some of the texts only. Of a job that was taken
+    each shadow ends once, on the caller's event loop: after the caller's answer by `observe`, or
+    whenever there will be no answer by `missed`. Where that loop was closed neither is called.
+    """
 
     digest: str
-    observe: Callable[[Answer], object]  # on the caller's event loop, after the caller's answer
+    observe: Callable[[Answer], object]
+    missed: Callable[[], object] | None = None
+    rows: Sequence[int] | None = None  # the texts that it answers, ascending; None: all
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,7 @@ class Ticket:
     job: Job
     queued_at: float  # monotonic
     shadow_of: "Ticket | None" = None
+    rows: Sequence[int] | None = None  # of a shadow: the texts that it copies; None: all
     started_at: float | None = None
     compute_s: float = 0.0
     dropped: bool = False

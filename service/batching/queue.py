@@ -6,7 +6,7 @@ stand right behind the texts that they copy and take only places that are left: 
 caller out.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from service.batching.admission import Amount, DrainRate, threshold
 from service.batching.fairness import FairOrder, Flow, charge_of
@@ -52,11 +52,13 @@ class Queue:
         flow = self._order.flow(job.tenant)
         self._admit(job, flow, len(costs), tokens)
         dropped = self._make_room(len(costs), tokens) if self._shadows else []
-        riding = [ticket]
+        riding, more = [ticket], Amount(len(costs), tokens)
         for shadow in shadows:
-            more = Amount(len(costs), tokens) * (1 + len(riding))
-            if self._has_room(job, flow, more):
+            copied = shadow.job.texts
+            with_it = more + Amount(len(copied), sum(map(len, copied)))
+            if self._has_room(job, flow, with_it):
                 riding.append(shadow)
+                more = with_it
             else:
                 shadow.dropped = True
                 dropped.append(shadow)
@@ -125,14 +127,18 @@ class Queue:
         job = riding[0].job
         entries: list[Entry] = []
         order = first = self._arrived
+        places = [_places(one) for one in riding]
         for position, cost in enumerate(costs):
             charge = charge_of(cost, job.weight)
             tokens = job.texts[position]
             unit = first if job.alone else order  # a job that wants to be alone goes in one piece
-            for one in riding:
+            for one, place_of in zip(riding, places, strict=True):
+                place = position if place_of is None else place_of.get(position, -1)
+                if place < 0:
+                    continue
                 digest = one.job.digest
                 entries.append(
-                    Entry(one, position, order, tokens, digest, flow, cost, charge, unit, job.alone)
+                    Entry(one, place, order, tokens, digest, flow, cost, charge, unit, job.alone)
                 )
                 order += 1
         self._arrived = order
@@ -215,3 +221,10 @@ class Queue:
             self._shadows[ticket] = None
         else:
             self._shadows.pop(ticket, None)
+
+
+def _places(ticket: Ticket) -> Mapping[int, int] | None:
+    """Return a ticket's own numbers of the texts, by theirs; None: they are the same."""
+    if ticket.rows is None:
+        return None
+    return {row: place for place, row in enumerate(ticket.rows)}

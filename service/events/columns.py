@@ -12,6 +12,7 @@ import pyarrow as pa
 from service.events.predictions import FloatArray, PredictionBlock
 from service.events.records import Label, Quarantine, Reference, RolloutEvent
 from service.events.schema import SCHEMA
+from service.events.text_figures import TextFigures
 
 _TYPES = {field.name: field.type for field in SCHEMA}
 
@@ -38,6 +39,15 @@ def check_block(block: PredictionBlock) -> None:
         raise InvalidBlock("sequences of different lengths")
     if block.texts is not None and len(block.texts) != n:
         raise InvalidBlock("texts of another number")
+    figures = block.figures
+    if figures is not None and not (
+        n
+        == len(figures.characters)
+        == len(figures.bytes)
+        == len(figures.replaced)
+        == len(figures.fingerprints)
+    ):
+        raise InvalidBlock("figures of another number of texts")
     if block.embeddings is not None and len(block.embeddings) != n:
         raise InvalidBlock("embeddings of another number")
     if block.base_embeddings is not None:
@@ -92,6 +102,10 @@ def prediction_batch(blocks: Sequence[PredictionBlock], first: int, redact: Reda
         "tokens": _each((block.tokens for block in blocks), "tokens"),
         "unknown_tokens": _each((block.unknown for block in blocks), "unknown_tokens"),
         "truncated": _each((block.truncated for block in blocks), "truncated"),
+        "characters": _figures(blocks, "characters", lambda figures: figures.characters),
+        "text_bytes": _figures(blocks, "text_bytes", lambda figures: figures.bytes),
+        "replaced": _figures(blocks, "replaced", lambda figures: figures.replaced),
+        "fingerprint": _figures(blocks, "fingerprint", lambda figures: figures.fingerprints),
         "queue_s": spread([block.queue_s for block in blocks], "queue_s"),
         "compute_s": spread([block.compute_s for block in blocks], "compute_s"),
         "group": spread([block.group for block in blocks], "group"),
@@ -224,6 +238,16 @@ def _times(seconds: npt.NDArray[np.float64]) -> Any:
 
 def _each(parts: Iterable[Sequence[Any]], name: str) -> Any:
     return _column(list(chain.from_iterable(parts)), name)
+
+
+def _figures(
+    blocks: Sequence[PredictionBlock], name: str, of: Callable[[TextFigures], Sequence[int]]
+) -> Any:
+    unknown: list[int | None] = [None]
+    parts = [
+        unknown * len(block.ids) if block.figures is None else of(block.figures) for block in blocks
+    ]
+    return _each(parts, name)
 
 
 def _names(blocks: Sequence[PredictionBlock], tops: Counts) -> Any:

@@ -3,18 +3,26 @@
 Frames keep their numbers, first sequence numbers and stamps, so that readers go on where they are;
 a frame that loses rows is flagged, and an empty one has no payload. A segment is replaced as a
 whole by a rename: a death leaves the old one or the new one.
+
+When all is done a record of it is left in `erased`. Readers that made something of the events look
+there: a tenant's record with another `erasure` than the last means that what they have of the
+tenant goes too.
 """
 
+import hashlib
 import os
+import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow.compute as pc
 
 from service.events.disk import Disk, LocalDisk, give_to_owner, write_all
-from service.events.folder import SEAL, SegmentFile, is_alive, janitor, segments, writers
+from service.events.folder import ERASURES, SEAL, SegmentFile, is_alive, janitor, segments, writers
 from service.events.frames import ERASED, Header, checksum, encode, schema_payload
 from service.events.retention import recover
 from service.events.segments import SegmentReader, frame, segment_head
@@ -52,7 +60,54 @@ def erase(folder: Path, tenant: str, *, wait_s: float = 30.0, disk: Disk | None 
                 rows, places = _rewrite(file, tenant, disk or LocalDisk())
                 events, damaged = events + rows, damaged + places
                 rewritten += bool(rows or places)
+        _leave_record(folder, tenant, disk or LocalDisk())
     return Erased(events, rewritten, damaged, unsealed)
+
+
+def erasures(folder: Path) -> Mapping[str, str]:
+    """Return which tenants were erased, each with what tells its last erasure from others.
+
+    Raises `OSError`, and `ValueError` for a record that is damaged.
+    """
+    found = {}
+    for path in sorted((folder / ERASURES).glob("*.json")):
+        try:
+            document = orjson.loads(path.read_bytes())
+            found[str(document["tenant"])] = str(document["erasure"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{path} is no record of an erasure; erase again") from error
+    return found
+
+
+def _leave_record(folder: Path, tenant: str, disk: Disk) -> None:
+    """Say that a tenant was erased, once nothing of it is left."""
+    records = folder / ERASURES
+    records.mkdir(mode=0o700, exist_ok=True)
+    _give(records, folder)
+    disk.sync_folder(folder)
+    for draft in records.glob(".*"):  # of an erasure that died; there is one at a time
+        draft.unlink()
+    path = records / f"{hashlib.sha256(tenant.encode()).hexdigest()[:32]}.json"
+    draft = path.with_name(f".{path.stem}")
+    handle = disk.create(draft)
+    try:
+        record = {"tenant": tenant, "erasure": secrets.token_hex(8)}
+        write_all(disk, handle, orjson.dumps(record), 0)
+        give_to_owner(handle, folder)
+        disk.sync(handle)
+        disk.rename(draft, path)
+    finally:
+        os.close(handle)
+        draft.unlink(missing_ok=True)
+    disk.sync_folder(records)
+
+
+def _give(path: Path, of: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        give_to_owner(handle, of)
+    finally:
+        os.close(handle)
 
 
 def _seal_all(folder: Path, wait_s: float) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 events/
   janitor.lock            held by the one process that retires or erases segments
   readers/<name>.json     how far each reader has read
+  erased/<digest>.json    a tenant whose events were erased: readers forget it too
   <writer>/               one a start of a process; its name is never used again
     lock                  held while the writer lives; says how far its order has come
     seal                  somebody asks the writer to seal its open segment
@@ -21,6 +22,7 @@ from pathlib import Path
 from service.events.disk import give_to_owner
 
 READERS = "readers"
+ERASURES = "erased"
 JANITOR_LOCK = "janitor.lock"
 LOCK, SEAL = "lock", "seal"
 SEALED, OPEN = ".log", ".open"

@@ -37,6 +37,7 @@ _LIVE, _CANARY, _AUDIT = 0x8000, 0x4000, 0x2000
 _NEVER = 0x1FFF
 _STEPS_AN_OCTAVE = 512
 _CLASSES_MAX = 1 << 16
+_FINGERPRINTS = b"tenantry: fingerprints of texts"  # no payload of an id: those have 24 bytes
 
 
 class InvalidPredictionId(ValueError):
@@ -75,6 +76,8 @@ class Signer:
         assert all(len(key) == KEY_BYTES for key in keys.values()), "a key has 32 bytes"
         self._keys = dict(keys)
         self._key = self._keys[current]
+        # Of texts (`service/events/text_figures.py`); it tells nothing of the key that signs.
+        self.fingerprint_key = hmac.digest(self._key, _FINGERPRINTS, "sha256")
         self._first = FORMAT << 4 | current
 
     def issue(self, prediction: PredictionId, nonce: bytes) -> str:

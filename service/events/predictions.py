@@ -11,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from service.events.text_figures import TextFigures
+
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[Any]
 
@@ -53,6 +55,7 @@ class PredictionBlock:
     labels: tuple[str, ...] = ()  # the classes' names; given: the log can be read without registry
     base_rows: Sequence[int] | None = None  # the rows of `base_embeddings`; None: all
     sample: float = 1.0  # the share of the tenant's predictions that is logged
+    figures: TextFigures | None = None  # of the texts, whether or not they are given
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -65,6 +68,8 @@ class PredictionBlock:
             size += self.embeddings.nbytes
         if self.base_embeddings is not None:
             size += self.base_embeddings.nbytes
+        if self.figures is not None:
+            size += 160 * len(self.ids)
         if self.texts is not None:
             size += 4 * sum(map(len, self.texts))
         return size
@@ -117,4 +122,5 @@ def _rows(block: PredictionBlock, kept: npt.NDArray[np.intp]) -> PredictionBlock
         truncated=[block.truncated[row] for row in rows],
         audit=[block.audit[row] for row in rows],
         texts=None if block.texts is None else [block.texts[row] for row in rows],
+        figures=None if block.figures is None else block.figures.rows(rows),
     )

@@ -25,6 +25,7 @@ from service.events.folder import (
 from service.events.frames import Header
 from service.events.order import promise_of
 from service.events.ports import CLOCK, Clock
+from service.events.schema import column_of
 from service.events.segments import SegmentReader
 
 _FILES = 64  # that are kept open
@@ -42,7 +43,14 @@ class LogBatch:
     first: int  # sequence number of the first event
     events: int  # that were written; fewer rows are left where some were erased
     written_s: float  # by the writer's wall clock
-    records: Any  # a pyarrow.RecordBatch; ask for its columns by name
+    records: Any  # a pyarrow.RecordBatch, with the columns of the version that wrote it
+
+    def column(self, name: str) -> Any:
+        """Return a column as a pyarrow array: nulls where its writer did not know it yet.
+
+        Raises `KeyError` for a name that is not in `service.events.schema.COLUMNS`.
+        """
+        return column_of(self.records, name)
 
 
 @dataclass(frozen=True, slots=True)

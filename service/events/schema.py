@@ -4,6 +4,8 @@ The version goes up when a column changes its meaning or goes; new columns do no
 reader asks for columns by name.
 """
 
+from typing import Any
+
 import pyarrow as pa
 
 VERSION = 1
@@ -38,6 +40,10 @@ COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("tokens", pa.int32(), "of the text, as the encoder saw them"),
     ("unknown_tokens", pa.int32(), "those that the vocabulary lacks"),
     ("truncated", pa.bool_(), "whether it was cut to the length limit"),
+    ("characters", pa.int32(), "of the text as it came, not cut; of a pair, of both texts"),
+    ("text_bytes", pa.int32(), "the same in UTF-8"),
+    ("replaced", pa.int32(), "replacement characters (U+FFFD) in it"),
+    ("fingerprint", pa.int64(), "keyed hash of the text: equal for equal texts of one tenant"),
     ("queue_s", pa.float32(), "seconds that the request waited for a pass"),
     ("compute_s", pa.float32(), "seconds of its passes"),
     ("group", pa.string(), "subgroup that the caller named"),
@@ -60,6 +66,17 @@ SCHEMA = pa.schema(
     ],
     metadata={"tenantry.events": str(VERSION)},
 )
+
+
+def column_of(records: Any, name: str) -> Any:
+    """Return a column of a record batch: nulls where it was written before there was one.
+
+    Raises `KeyError` for a name that no column has.
+    """
+    at = records.schema.get_field_index(name)
+    if at >= 0:
+        return records.column(at)
+    return pa.nulls(records.num_rows, SCHEMA.field(name).type)
 
 
 class UnknownSchema(ValueError):

@@ -1,28 +1,22 @@
-"""Keys of tenants: `tk_`, 16 hexadecimal digits of id, `_`, and 43 base64url characters.
+"""Rows of tenants' keys: made, read, removed. What a key is, `service/credentials` says.
 
-Only the SHA-256 of a key is kept. A slow hash guards secrets that people choose, because those
-can be guessed; these hold 256 random bits, which nobody guesses, however fast the hash. So every
-request can afford it.
+The sidecar reads these rows by itself (`docs/adr/0016-credentials.md`): `id`, `tenant`, `scopes`
+and `hash` keep their meaning.
 """
 
-import hashlib
-import hmac
-import re
-import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection, delete, func, insert, select
 
+from service.credentials.scopes import SCOPES, Scope, scopes_of, text_of
+from service.credentials.tenant_keys import hash_of, new_id, new_key
 from service.errors import UnacceptableRequest
 from service.registry import tables
-from service.registry.records import SCOPES, KeyRecord, RegistryLimits, Scope
+from service.registry.records import KeyRecord, RegistryLimits
 
 _c = tables.keys.c
-_KEY = re.compile(r"tk_([0-9a-f]{16})_[A-Za-z0-9_-]{43}", re.ASCII)
-_NOBODYS_HASH = bytes(32)  # nothing hashes to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +25,6 @@ class HeldKey:
 
     record: KeyRecord
     hash: bytes  # 32 bytes
-
-
-Held = Mapping[str, HeldKey]  # by id
-
-
-def find(held: Held, key: str) -> KeyRecord | None:
-    """Return whose key this is, in a time that does not tell how much of it was right."""
-    match = _KEY.fullmatch(key)
-    if match is None:
-        return None
-    known = held.get(match[1])
-    expected = _NOBODYS_HASH if known is None else known.hash
-    same = hmac.compare_digest(_hash(key), expected)
-    return known.record if same and known is not None else None
 
 
 def check_scopes(given: Collection[str]) -> frozenset[Scope]:
@@ -75,24 +55,19 @@ def make(
         raise UnacceptableRequest(
             f"the tenant {tenant} has {limits.keys_per_tenant_max} keys, the limit; revoke some"
         )
-    record = KeyRecord(secrets.token_hex(8), tenant, scopes, at, actor)
-    key = f"tk_{record.id}_{secrets.token_urlsafe(32)}"
+    record = KeyRecord(new_id(), tenant, scopes, at, actor)
+    key = new_key(record.id)
     connection.execute(
         insert(tables.keys).values(
             id=record.id,
             tenant=tenant,
-            scopes=orjson.dumps(listed(scopes)).decode(),
-            hash=_hash(key).hex(),
+            scopes=text_of(scopes),
+            hash=hash_of(key).hex(),
             actor=actor,
             created_at=at,
         )
     )
     return record, key
-
-
-def listed(scopes: Collection[Scope]) -> list[Scope]:
-    """Return scopes in their usual order."""
-    return [scope for scope in SCOPES if scope in scopes]
 
 
 def held(connection: Connection, tenant: str | None = None) -> dict[str, HeldKey]:
@@ -109,10 +84,5 @@ def remove(connection: Connection, key_id: str) -> None:
 
 
 def _held(row: Any) -> HeldKey:
-    scopes = frozenset(orjson.loads(row.scopes))
-    record = KeyRecord(row.id, row.tenant, scopes, row.created_at, row.actor)
+    record = KeyRecord(row.id, row.tenant, scopes_of(row.scopes), row.created_at, row.actor)
     return HeldKey(record, bytes.fromhex(row.hash))
-
-
-def _hash(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+from service.credentials.tenant_keys import find
 from service.engine.adapter import Adapter
 from service.engine.bundle import Manifest
 from service.engine.errors import Problem
 from service.errors import InvalidSettings
-from service.registry import inspection, keys, versions
+from service.registry import inspection, versions
 from service.registry.database import BUSY_S, Database, refusing_full
 from service.registry.keeper import Keeper
 from service.registry.records import (
@@ -152,7 +153,8 @@ class OpenRegistry:
 
     def authenticate(self, key: str) -> KeyRecord | None:
         """Return whose key this is; None where no tenant has it."""
-        return keys.find(self._keeper.view.keys, key)
+        found = find(self._keeper.view.keys, key)
+        return None if found is None else found.record
 
     def load_adapter(self, digest: str, manifest: Manifest) -> Adapter:
         """Read an adapter from the store, every byte verified.

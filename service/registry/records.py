@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.credentials.scopes import Scope
 from service.errors import UnacceptableRequest
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
@@ -18,8 +19,6 @@ Verdict = Literal["rejected", "validated"]
 # How a version came to answer: by the rollout, beside it, or by its number in the path.
 RolloutRole = Literal["live", "canary", "shadow"]
 Role = Literal["live", "canary", "shadow", "pinned"]
-Scope = Literal["predict", "publish", "admin"]
-SCOPES: tuple[Scope, ...] = ("predict", "publish", "admin")
 
 
 def check_name(name: str, what: str) -> None:

@@ -1,9 +1,10 @@
 """How tenants come, change and go, within one change of the registry."""
 
+from service.credentials.scopes import Scope, listed
 from service.errors import Conflict, UnknownKey
 from service.registry import journal, keys, publishing, rollouts, tenants, versions
 from service.registry.change import Change
-from service.registry.records import KeyRecord, RegistryLimits, Scope, Tenant, TenantSettings
+from service.registry.records import KeyRecord, RegistryLimits, Tenant, TenantSettings
 
 
 def put(
@@ -36,9 +37,9 @@ def delete(change: Change, tenant: Tenant) -> None:
         if rollout.roles()
     ]
     if used:
-        listed = ", ".join(sorted(used)[:10])
+        named = ", ".join(sorted(used)[:10])
         raise Conflict(
-            f"the tenant {name} still has adapters whose rollouts name versions: {listed}"
+            f"the tenant {name} still has adapters whose rollouts name versions: {named}"
         )
     for summary in versions.summaries(change.connection, name):
         publishing.delete(change, versions.of_adapter(change.connection, name, summary.adapter))
@@ -71,4 +72,4 @@ def _revoke(change: Change, record: KeyRecord) -> None:
 
 
 def _document(record: KeyRecord) -> dict[str, object]:
-    return {"id": record.id, "scopes": keys.listed(record.scopes)}
+    return {"id": record.id, "scopes": listed(record.scopes)}

@@ -21,7 +21,7 @@ from service.api.schemas import (
     UsageDocument,
     VersionDocument,
 )
-from service.registry.records import SCOPES
+from service.credentials.scopes import SCOPES
 from tests.fakes.service import ADMIN_KEY, FakeService
 from tests.fixtures_service import MakeService
 

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from service.api.permissions import NEEDS, Need
 from service.api.routes import GuardedRoute
-from service.registry.records import SCOPES
+from service.credentials.scopes import SCOPES
 from tests.fakes.service import ADMIN_KEY, FakeService, bearer
 from tests.fixtures_service import MakeService
 

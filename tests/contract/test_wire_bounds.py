@@ -10,8 +10,9 @@ import pytest
 
 from service.api.desk import EACH_MAX
 from service.api.documents import DOCUMENT_BYTES_MAX
+from service.credentials.scopes import Scope
 from service.registry import versions
-from service.registry.records import AdapterSummary, Scope
+from service.registry.records import AdapterSummary
 from tests.contract.test_wire_native import check_problem
 from tests.fakes.service import ADMIN_KEY
 from tests.fakes.waiting import until

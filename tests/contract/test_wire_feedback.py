@@ -44,7 +44,19 @@ async def test_the_id_of_an_answer_is_all_that_its_label_needs(service: FakeServ
     assert [label.prediction_id for label in kept] == given
     assert {label.digest for label in kept} == {version.digest}
     assert {(label.live, label.canary) for label in kept} == {(True, False)}
-    assert service.metric("tenantry_labels_total", outcome="accepted") == 3
+    assert service.metric("tenantry_feedback_labels_total", outcome="accepted") == 3
+
+
+async def test_the_group_of_a_label_is_the_one_that_came_with_it(service: FakeService) -> None:
+    async with service.client(headers=service.bearer("acme", "predict")) as client:
+        asked = {"inputs": ["a text", "another"], "group": "de"}
+        answer = await client.post(PREDICT, json=asked)
+        first, second = (prediction["id"] for prediction in answer.json()["predictions"])
+        sent = labels(first, second)
+        sent["labels"][0]["group"] = "fr"
+        assert (await client.post(FEEDBACK, json=sent)).json()["accepted"] == 2
+    assert [block.group for block in service.log.blocks] == ["de"]
+    assert [label.group for label in service.log.labels] == ["fr", None]
 
 
 async def test_another_tenant_s_prediction_is_refused_as_a_forged_one(service: FakeService) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from service.batching.answers import Answer, BatcherStatus
-from service.batching.jobs import BACKBONE, Job
+from service.batching.jobs import BACKBONE, Job, Shadow
 from service.engine.adapter import Adapter, FloatArray
 from service.engine.tokens import Tokens
 from service.errors import DeadlinePassed, Stopping
@@ -30,7 +30,7 @@ class FakeBatcher:
     """Answers at once, or when `gate` opens; keeps what it was asked."""
 
     def __init__(self, labels: Mapping[str, tuple[str, ...]]) -> None:
-        self.labels = dict(labels)  # by digest
+        self.labels = {BACKBONE: (), **labels}  # by digest
         self.gate = asyncio.Event()
         self.gate.set()
         self.jobs: list[Job] = []
@@ -73,8 +73,13 @@ class FakeBatcher:
             self.waiting -= 1
         loop = asyncio.get_running_loop()
         for shadow in job.shadows:
-            loop.call_soon(shadow.observe, self._answered(shadow.digest, job.texts))
+            loop.call_soon(shadow.observe, self.shadowed(shadow, job))
         return self._answered(job.digest, job.texts, self.answer_digest)
+
+    def shadowed(self, shadow: Shadow, job: Job) -> Answer:
+        """Return what a job's shadow is shown."""
+        texts = job.texts if shadow.rows is None else [job.texts[row] for row in shadow.rows]
+        return self._answered(shadow.digest, texts)
 
     def _answered(self, digest: str, texts: Sequence[Tokens], told: str | None = None) -> Answer:
         labels = self.labels[digest]
@@ -96,7 +101,6 @@ class FakeBatcher:
         deadline_s: float | None = None,
     ) -> FloatArray:
         self.embedded.append((tenant, weight, len(texts)))
-        self.labels.setdefault(BACKBONE, ())
         answer = await self.answer(Job(BACKBONE, texts, deadline_s, tenant=tenant, weight=weight))
         return answer.embeddings
 

@@ -15,6 +15,7 @@ class FakeBatchMetrics:
         self.evictions = 0
         self.quarantines = 0
         self.shadows: Counter[str] = Counter()  # texts by outcome
+        self.bases: Counter[str] = Counter()  # of the bare backbone's shadows
 
     def batch_ran(
         self, *, texts: int, tokens: int, capacity: int, adapters: int, seconds: float
@@ -36,3 +37,7 @@ class FakeBatchMetrics:
     def shadowed(self, texts: int, outcome: Literal["answered", "dropped", "failed"]) -> None:
         with self._lock:
             self.shadows[outcome] += texts
+
+    def base_embedded(self, texts: int, outcome: Literal["answered", "dropped", "failed"]) -> None:
+        with self._lock:
+            self.bases[outcome] += texts

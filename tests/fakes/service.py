@@ -11,11 +11,12 @@ from prometheus_client import CollectorRegistry
 from service.api.app import Application, Parts, create_app
 from service.api.lifecycle import Lifecycle
 from service.api.report_example import REPORT_EXAMPLE
+from service.credentials.scopes import Scope
 from service.engine.bundle import Bundle
 from service.events.ids import Signer
 from service.limits import TenantLimits
 from service.metrics import Metrics
-from service.registry.records import Scope, TenantSettings, Usage, Verdict, Version
+from service.registry.records import TenantSettings, Usage, Verdict, Version
 from service.registry.registry import Registry
 from service.settings import Settings
 from service.uploads.limits import UploadLimits

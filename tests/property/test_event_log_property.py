@@ -16,6 +16,7 @@ from service.events.folder import segments, writers
 from service.events.predictions import PredictionBlock
 from service.events.reader import LogReader
 from service.events.records import Label
+from service.events.text_figures import TextFigures, figures_of
 from tests.fakes.events import (
     QUIET,
     SetClock,
@@ -67,7 +68,12 @@ def blocks(draw: st.DrawFn) -> PredictionBlock:
         group=draw(st.none() | TEXT),
         audit=draw(flags),
         texts=draw(st.none() | st.lists(TEXT, min_size=count, max_size=count)),
+        figures=draw(st.none() | st.lists(TEXT, min_size=count, max_size=count).map(figures)),
     )
+
+
+def figures(texts: list[str]) -> TextFigures:
+    return figures_of(texts, "acme", bytes(32))
 
 
 @st.composite
@@ -110,6 +116,10 @@ def expected(event: PredictionBlock | Label, row: int) -> dict[str, Any]:
         "audit": event.audit[row],
         "text": None if event.texts is None else event.texts[row],
         "base_embedding": [0.5] * 4 if base else None,
+        "characters": None if event.figures is None else event.figures.characters[row],
+        "text_bytes": None if event.figures is None else event.figures.bytes[row],
+        "replaced": None if event.figures is None else event.figures.replaced[row],
+        "fingerprint": None if event.figures is None else event.figures.fingerprints[row],
     }
 
 

@@ -137,6 +137,11 @@ def test_a_wait_depends_on_weights_and_not_on_what_others_have_waiting(
 
 
 @settings(max_examples=60)
+def shadow_of(ticket: Ticket, digest: str, rows: list[int] | None) -> Ticket:
+    texts = ticket.job.texts if rows is None else [ticket.job.texts[row] for row in rows]
+    return Ticket(Job(digest, texts, tenant=ticket.job.tenant), 0.0, shadow_of=ticket, rows=rows)
+
+
 @given(
     st.lists(
         st.tuples(
@@ -144,23 +149,24 @@ def test_a_wait_depends_on_weights_and_not_on_what_others_have_waiting(
             st.sampled_from("ab"),
             st.integers(1, 4),
             st.integers(0, 2),
+            st.none() | st.sets(st.integers(0, 3), min_size=1),
         ),
         max_size=60,
     )
 )
 def test_shadows_never_keep_a_caller_out_and_the_books_are_right(
-    calls: list[tuple[str, str, int, int]],
+    calls: list[tuple[str, str, int, int, set[int] | None]],
 ) -> None:
     queue = Queue(16, 160, tenant_ratio=1e4)
     callers: list[Ticket] = []
     shadows: list[Ticket] = []
     given_up: set[Ticket] = set()
-    for what, tenant, count, riding in calls:
+    for what, tenant, count, riding, some in calls:
         if what == "add":
             ticket = Ticket(Job("live", texts_of([5] * count), tenant=tenant), 0.0)
+            rows = sorted(row for row in some or () if row < count) or None
             copies = [
-                Ticket(Job(f"new {i}", ticket.job.texts, tenant=tenant), 0.0, shadow_of=ticket)
-                for i in range(riding)
+                shadow_of(ticket, f"new {i}", rows if i == 0 else None) for i in range(riding)
             ]
             live = sum(t.waiting for t in callers)
             if live and live + count > 16:

@@ -90,3 +90,24 @@ def test_temperatures_multiply_and_keep_the_order_of_classes(
     if once.min() > 1e-30:
         np.testing.assert_allclose(twice, at_once, rtol=1e-6, atol=1e-12)
         np.testing.assert_array_equal(once.argmax(axis=1), probabilities.argmax(axis=1))
+
+
+@given(rows(least=2), st.integers(0, 2**32), st.sampled_from([1.0, 20.0, 1e4]))
+def test_weighed_figures_are_finite_and_lie_in_their_intervals(
+    given_rows: Rows, seed: int, most: float
+) -> None:
+    probabilities, correct = given_rows
+    sure, is_right = probabilities.max(axis=1), probabilities.argmax(axis=1) == correct
+    weights = np.random.default_rng(seed).choice([1.0, most], len(correct))
+    parts = measures.brier_parts(sure, is_right, weights=weights)
+    error = measures.calibration_error(sure, is_right, weights=weights)
+    assert np.isfinite([parts.reliability, parts.resolution, parts.uncertainty]).all()
+    for found in (
+        parts.score,
+        error.squared,
+        error.debiased,
+        measures.confidence_gap(sure, is_right, weights),
+        measures.share_right(is_right, weights),
+    ):
+        assert np.isfinite([found.value, found.lower, found.upper]).all()
+        assert found.lower <= found.value <= found.upper

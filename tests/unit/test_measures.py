@@ -1,5 +1,6 @@
 import doctest
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -75,11 +76,16 @@ def test_nothing_is_known_of_no_rows() -> None:
     assert math.isnan(measures.log_loss(nothing, none))
     assert math.isnan(measures.top_label_brier(nothing[:, 0], no_truths))
     assert math.isnan(measures.fit_temperature(nothing, none))
+    assert math.isnan(measures.brier_parts(nothing[:, 0], no_truths).reliability)
+    assert measures.equal_mass_bins(nothing[:, 0], no_truths) is None
+    assert measures.effective_count(nothing[:, 0]) == 0.0
     for estimate in (
         measures.wilson(0, 0),
         measures.confidence_gap(nothing[:, 0], no_truths),
         measures.paired_difference(no_truths, no_truths),
         measures.calibration_error(nothing[:, 0], no_truths).squared,
+        measures.brier_parts(nothing[:, 0], no_truths).score,
+        measures.share_right(no_truths),
     ):
         assert not estimate.is_defined
         assert math.isnan(estimate.lower)
@@ -304,3 +310,171 @@ def test_cross_fitting_is_the_same_each_time_and_needs_a_row_for_each_fold() -> 
 def test_rounding_leaves_what_is_not_defined() -> None:
     assert Estimate(1 / 3, 0.0, 1.0).rounded(3) == Estimate(0.333, 0.0, 1.0)
     assert not measures.UNDEFINED.rounded().is_defined
+
+
+def test_calibration_error_and_brier_score_are_those_computed_by_hand() -> None:
+    # Four rows at 0.9 of which three are right, four at 0.6 of which one is.
+    sure = np.repeat([0.9, 0.6], 4)
+    is_right = np.array([True, True, True, False, True, False, False, False])
+    found = measures.calibration_error(sure, is_right, bins=2)
+    assert found.plug_in == pytest.approx((0.15 + 0.35) / 2)
+    # Squares 0.0225 and 0.1225; a share of 3 or 1 in 4 has variance 0.25, of the mean 0.0625.
+    assert found.squared.value == pytest.approx((0.0225 + 0.1225) / 2 - 0.0625)
+    assert found.debiased.value == pytest.approx(0.1)
+    parts = measures.brier_parts(sure, is_right, bins=2)
+    score = (3 * 0.01 + 0.81 + 0.16 + 3 * 0.36) / 8
+    assert parts.score.value == pytest.approx(score)
+    assert parts.reliability == pytest.approx((0.0225 + 0.1225) / 2)
+    assert parts.resolution == pytest.approx((0.25**2 + 0.25**2) / 2)
+    assert parts.uncertainty == pytest.approx(0.25)
+
+
+def test_the_parts_of_a_brier_score_add_up_whatever_confidences_a_bin_holds() -> None:
+    probabilities, correct = answers(400, 5, seed=11)
+    sure, is_right = probabilities.max(axis=1), probabilities.argmax(axis=1) == correct
+    weights = np.random.default_rng(0).uniform(1, 20, 400)
+    for given in (None, weights):
+        parts = measures.brier_parts(sure, is_right, weights=given)
+        total = parts.reliability - parts.resolution + parts.uncertainty
+        assert total == pytest.approx(parts.score.value)
+        expected = brier_score_loss(is_right, sure, sample_weight=given)
+        assert parts.score.value == pytest.approx(expected)
+        assert measures.top_label_brier(sure, is_right, given) == pytest.approx(expected)
+
+
+def test_a_row_of_weight_two_is_two_rows() -> None:
+    probabilities, correct = answers(200, 3, seed=12)
+    sure, is_right = probabilities.max(axis=1), probabilities.argmax(axis=1) == correct
+    times = np.random.default_rng(1).integers(1, 4, 200)
+    many = np.repeat(np.arange(200), times)
+    assert measures.share_right(is_right, times.astype(float)).value == pytest.approx(
+        is_right[many].mean()
+    )
+    assert measures.confidence_gap(sure, is_right, times.astype(float)).value == pytest.approx(
+        measures.confidence_gap(sure[many], is_right[many]).value
+    )
+    assert measures.fit_temperature(probabilities, correct, times.astype(float)) == pytest.approx(
+        measures.fit_temperature(probabilities[many], correct[many])
+    )
+
+
+def test_weights_that_are_all_the_same_change_nothing() -> None:
+    probabilities, correct = answers(150, 3, seed=13)
+    sure, is_right = probabilities.max(axis=1), probabilities.argmax(axis=1) == correct
+    weights = np.full(150, 1 / np.float32(0.05))
+    plain = measures.calibration_error(sure, is_right)
+    weighed = measures.calibration_error(sure, is_right, weights=weights)
+    assert weighed.bins == plain.bins == 15
+    assert weighed.squared.rounded(9) == plain.squared.rounded(9)
+    assert measures.confidence_gap(sure, is_right, weights).rounded(9) == (
+        measures.confidence_gap(sure, is_right).rounded(9)
+    )
+    assert measures.share_right(is_right, weights).rounded(9) == (
+        measures.wilson(int(is_right.sum()), 150).rounded(9)
+    )
+    assert measures.brier_parts(sure, is_right, weights=weights).score.rounded(9) == (
+        measures.brier_parts(sure, is_right).score.rounded(9)
+    )
+
+
+def test_one_heavy_row_makes_intervals_wide() -> None:
+    sure, is_right = np.linspace(0.6, 0.9, 100), np.arange(100) % 4 != 0
+    heavy = np.ones(100)
+    heavy[50] = 100.0
+    assert measures.effective_count(heavy) == pytest.approx(199**2 / (99 + 100**2))
+    plain = measures.share_right(is_right)
+    weighed = measures.share_right(is_right, heavy)
+    assert weighed.upper - weighed.lower > 3 * (plain.upper - plain.lower)
+    gap = measures.confidence_gap(sure, is_right, heavy)
+    assert gap.upper - gap.lower > 0.4
+
+
+SHAPES: dict[str, Callable[[Floats], Floats]] = {
+    "calibrated": lambda sure: sure,
+    "twice as sure as it may be": lambda sure: 1 / (1 + np.sqrt((1 - sure) / sure)),
+    "too timid": lambda sure: np.minimum(sure + 0.05, 1.0),
+    "too sure by a tenth": lambda sure: sure - 0.1,
+    "only where it is surest": lambda sure: np.where(sure > 0.95, sure - 0.3, sure),
+    "of no use": lambda sure: np.full_like(sure, 0.6),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_intervals_cover_whatever_the_shape_of_the_error(shape: str) -> None:
+    random = np.random.default_rng(len(shape))
+    rows, tries = 200, 600
+    many = np.sort(random.beta(8, 1, 200_000).clip(0.3, 1 - 1e-6))
+    shares = SHAPES[shape](many)
+    parts = np.array_split(many - shares, measures.BINS)
+    truths = {
+        "square": float(np.mean([part.mean() ** 2 for part in parts])),
+        "brier": float((shares * (1 - many) ** 2 + (1 - shares) * many**2).mean()),
+        "gap": float((many - shares).mean()),
+    }
+    covered: dict[str, list[bool]] = {name: [] for name in truths}
+    for _ in range(tries):
+        sure = random.beta(8, 1, rows).clip(0.3, 1 - 1e-6)
+        is_right = random.random(rows) < SHAPES[shape](sure)
+        found = {
+            "square": measures.calibration_error(sure, is_right).squared,
+            "brier": measures.brier_parts(sure, is_right).score,
+            "gap": measures.confidence_gap(sure, is_right),
+        }
+        for name, estimate in found.items():
+            covered[name].append(estimate.lower <= truths[name] <= estimate.upper)
+    assert min(np.mean(hits) for hits in covered.values()) >= 0.93
+
+
+def test_weighed_intervals_cover() -> None:
+    random = np.random.default_rng(5)
+    covered = []
+    for _ in range(300):
+        sure = random.uniform(0.6, 1.0, 300)
+        is_heavy = np.arange(300) < 100  # drawn with a fourth of the others' probability
+        is_right = random.random(300) < sure - np.where(is_heavy, 0.05, 0.15)
+        weights = np.where(is_heavy, 4.0, 1.0)
+        gap = (400 * 0.05 + 200 * 0.15) / 600
+        square = measures.calibration_error(sure, is_right, weights=weights).squared
+        mean = measures.confidence_gap(sure, is_right, weights)
+        share = measures.share_right(is_right, weights)
+        covered.append(
+            (
+                square.lower <= gap**2 <= square.upper,
+                mean.lower <= gap <= mean.upper,
+                share.lower <= 0.8 - gap <= share.upper,
+            )
+        )
+    assert (np.mean(covered, axis=0) >= 0.93).all()
+
+
+def test_what_is_too_good_to_be_true_is_not_better_known() -> None:
+    # Each bin of ten has as many right as its confidence says: less spread than chance would give.
+    sure = np.repeat([0.5, 0.6, 0.7, 0.8, 0.9], 20)
+    is_right = np.concatenate([np.arange(20) < round(20 * level) for level in np.unique(sure)])
+    found = measures.calibration_error(sure, is_right).squared
+    assert found.value < 0
+    assert found.lower == found.value
+    assert found.upper > 0.005
+
+
+def test_certain_answers_that_are_all_right_are_not_known_to_stay_so() -> None:
+    found = measures.calibration_error(np.ones(100), np.ones(100, dtype=bool))
+    assert found.squared.value == 0.0
+    assert found.debiased.upper > 0.02
+    assert measures.confidence_gap(np.ones(100), np.ones(100, dtype=bool)).upper > 0.02
+    assert measures.brier_parts(np.ones(100), np.ones(100, dtype=bool)).score.upper > 0.02
+
+
+def test_bins_hold_all_rows_and_tell_their_share() -> None:
+    random = np.random.default_rng(3)
+    sure = random.uniform(0.5, 1, 333)
+    is_right = random.random(333) < sure
+    parts = measures.equal_mass_bins(sure, is_right)
+    assert parts is not None
+    assert int(parts.rows.sum()) == 333
+    assert np.ptp(parts.rows) <= 1
+    np.testing.assert_allclose(parts.effective, parts.rows)
+    assert float((parts.share * parts.right).sum()) == pytest.approx(is_right.mean())
+    assert float((parts.share * parts.confidence).sum()) == pytest.approx(sure.mean())
+    assert (np.diff(parts.confidence) > 0).all()
+    assert measures.equal_mass_bins(sure[:3], is_right[:3], bins=2) is None

@@ -4,10 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from service.api.admin_keys import AdminKeys
 from service.api.callers import ANONYMOUS, OPERATOR, Caller, KeyGate, OpenGate, gate_of
-from service.errors import ForeignHost, NotAuthenticated, NotPermitted, UnknownTenant
-from service.registry.records import SCOPES, KeyRecord, Scope
+from service.credentials.admin_keys import AdminKeys
+from service.credentials.scopes import SCOPES, Scope
+from service.errors import (
+    ForeignHost,
+    InvalidSettings,
+    NotAuthenticated,
+    NotPermitted,
+    UnknownTenant,
+)
+from service.registry.records import KeyRecord
 from service.settings import read_settings
 
 KEY = "correct-horse-battery-staple"
@@ -220,3 +227,11 @@ def test_the_settings_choose_the_gate(tmp_path: Path) -> None:
     assert filed.admit(bearer("from-the-file")).actor == "admin"
     with pytest.raises(NotAuthenticated):
         filed.admit(bearer(KEY))
+
+
+def test_a_file_of_admin_keys_that_holds_none_ends_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text("# nothing yet\n")
+    settings = read_settings(bundle="b", state="s", admin_key_file=path)
+    with pytest.raises(InvalidSettings, match="holds no key"):
+        gate_of(settings, authenticate)

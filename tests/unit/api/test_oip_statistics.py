@@ -37,6 +37,7 @@ async def answer(tenant: str, adapter: str, texts: int = 2) -> Predicted:
         ["i"] * texts,
         [False] * texts,
         7,
+        1_743_413_400.0,
     )
 
 

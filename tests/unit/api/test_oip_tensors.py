@@ -307,6 +307,7 @@ def test_outputs_have_the_shapes_of_the_protocol() -> None:
         ["i", "j"],
         [False, False],
         7,
+        1_743_413_400.0,
     )
     names = ("label", "score", "probabilities", "id", "embedding")
     outputs = {output.name: output for output in outputs_of(predicted, names)}

@@ -2,13 +2,13 @@ import pytest
 
 from service.api.callers import ANONYMOUS, OPERATOR, Caller
 from service.api.permissions import FREE_PATHS, NEEDS, Need, authorise, need_of, told
+from service.credentials.scopes import Scope
 from service.errors import (
     NotAuthenticated,
     NotPermitted,
     UnknownAdapter,
     UnknownTenant,
 )
-from service.registry.records import Scope
 
 TENANT = {"tenant": "acme"}
 MODEL = {"model": "acme.support"}

@@ -1,7 +1,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +10,10 @@ from prometheus_client import CollectorRegistry
 
 from service.api.call import Call
 from service.api.callers import OPERATOR, Caller
-from service.api.prediction import Asked, Predicted, Predictor
+from service.api.prediction import Asked, Lot, Predicted, Predictor
 from service.batching.answers import Answer
-from service.batching.jobs import Job
+from service.batching.jobs import BACKBONE, Job, Shadow
+from service.engine.adapter import FloatArray
 from service.engine.tokens import Input, Tokens
 from service.errors import (
     InputTooLong,
@@ -22,6 +23,7 @@ from service.errors import (
     UnknownTenant,
 )
 from service.events.ids import reference
+from service.events.text_figures import TextFigures, figures_of
 from service.limits import TenantLimits
 from service.metrics import Metrics
 from service.registry.records import Rates, Route, TenantSettings
@@ -67,12 +69,22 @@ class Notes:
     """A recorder that keeps what it is told."""
 
     def __init__(self) -> None:
+        self.base: Sequence[int] = ()  # what the bare backbone is to embed
         self.answers: list[Predicted] = []
+        self.bases: list[FloatArray | None] = []  # of the answers
         self.shadows: list[tuple[Predicted, Route, Answer]] = []
 
-    def predicted(self, asked: Asked, predicted: Predicted) -> None:
+    def measure(self, route: Route, inputs: Sequence[Input]) -> TextFigures:
+        return figures_of(inputs, route.tenant, bytes(32))
+
+    def draw(self, _: Route, inputs: int) -> Lot:
+        return Lot([0.5] * inputs, self.base)
+
+    def predicted(self, asked: Asked, predicted: Predicted, base: FloatArray | None) -> None:
         assert len(asked.inputs) == len(predicted.ids)
+        assert asked.figures == self.measure(predicted.route, asked.inputs)
         self.answers.append(predicted)
+        self.bases.append(base)
 
     def shadowed(self, _: Asked, live: Predicted, route: Route, answer: Answer) -> None:
         self.shadows.append((live, route, answer))
@@ -202,7 +214,19 @@ class EagerShadows(FakeBatcher):
 
     async def answer(self, job: Job) -> Answer:
         for shadow in job.shadows:
-            shadow.observe(self._answered(shadow.digest, job.texts))
+            shadow.observe(self.shadowed(shadow, job))
+        return await super().answer(replace(job, shadows=()))
+
+
+class HeldShadows(FakeBatcher):
+    """Keeps shadows for a test to end."""
+
+    def __init__(self, labels: Mapping[str, tuple[str, ...]]) -> None:
+        super().__init__(labels)
+        self.held: list[tuple[Job, Shadow]] = []
+
+    async def answer(self, job: Job) -> Answer:
+        self.held += [(job, shadow) for shadow in job.shadows]
         return await super().answer(replace(job, shadows=()))
 
 
@@ -218,6 +242,69 @@ async def test_what_a_shadow_said_is_recorded_beside_the_answer_and_never_given(
     [(live, route, answer)] = parts.notes.shadows
     assert (live, route.version, answer.digest) == (predicted, 4, "sha256:s")
     assert parts.notes.answers == [predicted]
+
+
+@pytest.mark.parametrize("batcher", [FakeBatcher, EagerShadows])
+async def test_drawn_inputs_ride_with_the_bare_backbone_and_are_logged_with_the_answer(
+    batcher: type[FakeBatcher],
+) -> None:
+    parts = Parts(route_of(role="live"), batcher)
+    parts.notes.base = [0, 2]
+    predicted = await parts.predict(call_with(), "one", "two words", "three")
+    await asyncio.sleep(0)
+    [base] = parts.notes.bases
+    assert base is not None
+    assert len(base) == 2
+    assert parts.notes.answers == [predicted]
+    assert predicted.answer.digest == "sha256:a"
+
+
+async def test_what_rides_with_the_bare_backbone_is_the_drawn_inputs_alone() -> None:
+    parts = Parts(route_of(role="live"))
+    parts.notes.base = [1]
+    await parts.predict(call_with(), "one", "two words")
+    [job] = parts.batcher.jobs
+    assert [(shadow.digest, shadow.rows) for shadow in job.shadows] == [(BACKBONE, [1])]
+    parts.notes.base = []
+    await parts.predict(call_with(), "one")
+    assert parts.batcher.jobs[1].shadows == ()
+    assert parts.notes.bases[-1] is None
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_the_log_waits_for_the_bare_backbone_and_the_caller_does_not(
+    answered: bool,
+) -> None:
+    parts = Parts(route_of(role="live"), HeldShadows)
+    parts.notes.base = [0]
+    predicted = await parts.predict(call_with(), "one")
+    assert parts.notes.answers == [], "the caller has its answer, the log not yet"
+    assert isinstance(parts.batcher, HeldShadows)
+    [(job, shadow)] = parts.batcher.held
+    assert shadow.missed is not None
+    if answered:
+        shadow.observe(parts.batcher.shadowed(shadow, job))
+    else:
+        shadow.missed()
+    assert parts.notes.answers == [predicted], "once, with the bare backbone's answer or without"
+    assert (parts.notes.bases[0] is not None) == answered
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_of_a_caller_that_was_not_answered_nothing_is_logged(answered: bool) -> None:
+    parts = Parts(route_of(role="live"), HeldShadows)
+    parts.notes.base = [0]
+    parts.batcher.error = RuntimeError("out of memory")
+    with pytest.raises(RuntimeError):
+        await parts.predict(call_with(), "one")
+    assert isinstance(parts.batcher, HeldShadows)
+    [(job, shadow)] = parts.batcher.held
+    assert shadow.missed is not None
+    if answered:
+        shadow.observe(parts.batcher.shadowed(shadow, job))
+    else:
+        shadow.missed()
+    assert parts.notes.answers == []
 
 
 async def test_another_tenants_key_and_a_key_without_the_scope_are_refused_before_any_work() -> (

@@ -33,7 +33,7 @@ def test_a_caller_that_leaves_as_its_answer_comes_takes_its_shadows_along() -> N
         waiter = Waiter(loop, loop.create_future())
         ticket = Ticket(Job("live", [text_of(1)], shadows=(shadow,)), 0.0)
         with lock:
-            callers.enter(ticket, waiter, [shadow])
+            callers.enter(ticket, waiter)
         for entry in queue.take(100, 1_000):
             complete(entry.ticket)
         callers.tell_answered([*waiter.shadows, ticket])

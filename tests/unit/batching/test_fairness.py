@@ -201,6 +201,30 @@ def test_shadows_stand_right_behind_their_texts_and_are_charged_to_their_tenant(
     )
 
 
+def test_a_shadow_of_some_texts_stands_behind_these_and_costs_what_they_do() -> None:
+    queue = roomy()
+    ticket = Ticket(job_of("a", 10, 20, 30, 40, digest="live"), queued_at=0.0)
+    whole = Ticket(job_of("a", 10, 20, 30, 40, digest="new"), 0.0, shadow_of=ticket)
+    some = Ticket(job_of("a", 20, 40, digest="bare"), 0.0, shadow_of=ticket, rows=[1, 3])
+    assert queue.add(ticket, [whole, some]) == []
+    assert (queue.texts, queue.tokens) == (10, 260)
+    taken = queue.take(1_000, 100_000)
+    assert [(e.digest, e.position, e.cost) for e in taken] == [
+        ("live", 0, 10),
+        ("new", 0, 10),
+        ("live", 1, 20),
+        ("new", 1, 20),
+        ("bare", 0, 20),
+        ("live", 2, 30),
+        ("new", 2, 30),
+        ("live", 3, 40),
+        ("new", 3, 40),
+        ("bare", 1, 40),
+    ]
+    assert sum(entry.charge for entry in taken) == charge_of(260, 1.0)
+    assert queue._order.flow("a").finish == charge_of(260, 1.0)
+
+
 def test_a_tenant_without_texts_costs_no_memory_once_the_others_are_where_it_was() -> None:
     queue = roomy()
     fill(queue, "f", *[16] * 1_000)

@@ -15,6 +15,7 @@ from service.events.columns import (
 )
 from service.events.predictions import PredictionBlock
 from service.events.schema import SCHEMA
+from service.events.text_figures import TextFigures, figures_of
 from tests.fakes.events import (
     CLASSES,
     HIDDEN,
@@ -133,6 +134,19 @@ def test_base_embeddings_belong_to_the_rows_that_were_sampled() -> None:
     ]
 
 
+def test_figures_of_texts_are_written_without_the_texts() -> None:
+    texts = ["grüß dich", "a\ufffdb"]
+    figures = figures_of(texts, "acme", bytes(32))
+    found = rows(block_of(count=2, figures=figures), block_of())
+    names = ("characters", "text_bytes", "replaced", "fingerprint", "text")
+    assert [[row[name] for name in names] for row in found] == [
+        [9, 11, 0, figures.fingerprints[0], None],
+        [3, 5, 1, figures.fingerprints[1], None],
+        [None] * 5,
+    ]
+    assert SCHEMA.field("fingerprint").type == pa.int64()
+
+
 def test_only_texts_that_are_given_are_written() -> None:
     found = rows(block_of(count=2, texts=["a", "b"]), block_of())
     assert [row["text"] for row in found] == ["a", "b", None]
@@ -149,6 +163,8 @@ def test_half_a_surrogate_pair_becomes_a_question_mark() -> None:
         {"audit": []},
         {"probabilities": np.ones((1, 3), np.float32)},
         {"texts": ["one"]},
+        {"figures": figures_of(["one"], "acme", bytes(32))},
+        {"figures": TextFigures([1, 2], [1, 2], [0], [3, 4])},
         {"embeddings": np.ones((3, 4), np.float32)},
         {"base_embeddings": np.ones((1, 4), np.float32)},
         {"base_embeddings": np.ones((2, 4), np.float32), "base_rows": [1, 0]},

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from service.events.disk import Disk
-from service.events.erasure import Erased, erase
-from service.events.folder import JANITOR_LOCK, SEAL, segments, writers
+from service.events.erasure import Erased, erase, erasures
+from service.events.folder import ERASURES, JANITOR_LOCK, SEAL, segments, writers
 from service.events.log import EventLog
 from service.events.order import Writership
 from service.events.reader import LogReader
@@ -207,6 +207,50 @@ def test_a_disk_that_fails_leaves_the_segment_as_it_was(tmp_path: Path, call: st
     assert list(file.path.parent.glob(".*")) == []
 
 
+def test_readers_learn_of_each_erasure(tmp_path: Path) -> None:
+    assert erasures(tmp_path) == {}
+    with open_log(tmp_path) as log:
+        mixed(log)
+    erase(tmp_path, "acme")
+    first = erasures(tmp_path)
+    assert list(first) == ["acme"]
+    erase(tmp_path, "globex")
+    erase(tmp_path, "acme")
+    assert sorted(erasures(tmp_path)) == ["acme", "globex"]
+    assert erasures(tmp_path)["acme"] != first["acme"], "each is another one"
+    with open_log(tmp_path) as log:
+        mixed(log)
+    assert len(read_all(tmp_path)) == 6, "records are no part of the log"
+
+
+@pytest.mark.parametrize("call", ["create", "write", "sync", "rename"])
+def test_no_erasure_is_told_of_before_it_is_done(tmp_path: Path, call: str) -> None:
+    with open_log(tmp_path) as log:
+        mixed(log)
+    disk = FailingDisk()
+    disk.failing = {call}
+    with pytest.raises(OSError, match="No space left"):
+        erase(tmp_path, "acme", disk=disk)
+    assert erasures(tmp_path) == {}
+    with pytest.raises(OSError, match="No space left"):
+        erase(tmp_path, "initech", disk=disk)  # of which there is nothing to rewrite
+    assert erasures(tmp_path) == {}
+    erase(tmp_path, "acme")
+    assert list(erasures(tmp_path)) == ["acme"]
+    assert len(list((tmp_path / ERASURES).iterdir())) == 1, "drafts do not stay"
+
+
+def test_a_damaged_record_is_told_of(tmp_path: Path) -> None:
+    with open_log(tmp_path) as log:
+        mixed(log)
+    erase(tmp_path, "acme")
+    [record] = (tmp_path / ERASURES).iterdir()
+    for data in (b"", b"[]", b'{"tenant": "acme"}'):
+        record.write_bytes(data)
+        with pytest.raises(ValueError, match="no record of an erasure"):
+            erasures(tmp_path)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_what_root_rewrites_stays_the_services_own(tmp_path: Path) -> None:
     with open_log(tmp_path) as log:
@@ -216,6 +260,9 @@ def test_what_root_rewrites_stays_the_services_own(tmp_path: Path) -> None:
     os.chown(tmp_path, 1234, 1235)
     os.chown(file.path, 1234, 1235)
     erase(tmp_path, "acme")
-    for path in (file.path, tmp_path / JANITOR_LOCK):
+    [record] = (tmp_path / ERASURES).iterdir()
+    folder = (tmp_path / ERASURES).stat()
+    assert (folder.st_uid, folder.st_gid) == (1234, 1235)
+    for path in (file.path, record, tmp_path / JANITOR_LOCK):
         assert (path.stat().st_uid, path.stat().st_gid) == (1234, 1235)
         assert path.stat().st_mode & 0o777 == 0o600

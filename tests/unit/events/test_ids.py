@@ -88,3 +88,10 @@ def test_the_ends_of_the_audit_probability_are_exact(probability: float) -> None
 def test_the_nonce_tells_two_equal_predictions_apart() -> None:
     signer = Signer({0: KEY}, 0)
     assert signer.issue(PREDICTION, b"aaaaa") != signer.issue(PREDICTION, b"aaaab")
+
+
+def test_the_key_of_fingerprints_follows_from_the_current_key_and_is_another_one() -> None:
+    signer = Signer({0: KEY, 1: b"l" * 32}, 0)
+    assert signer.fingerprint_key == Signer({0: KEY}, 0).fingerprint_key
+    assert len(signer.fingerprint_key) == 32
+    assert signer.fingerprint_key not in (KEY, Signer({0: KEY, 1: b"l" * 32}, 1).fingerprint_key)

@@ -3,6 +3,7 @@ import pytest
 
 from service.events.columns import check_block
 from service.events.predictions import select
+from service.events.text_figures import figures_of
 from tests.fakes.events import block_of
 
 
@@ -26,6 +27,7 @@ def test_the_rows_drawn_below_the_share_stay() -> None:
         base_embeddings=np.arange(4, dtype=np.float32).reshape(2, 2),
         base_rows=[1, 2],
         audit=[False, True, False, True],
+        figures=figures_of(["a", "b", "c", "d"], "acme", bytes(32)),
     )
     kept = select(block, sample=0.5, embedding=True, text=True, draw=[0.9, 0.1, 0.5, 0.49])
     assert kept is not None
@@ -35,6 +37,7 @@ def test_the_rows_drawn_below_the_share_stay() -> None:
     assert kept.texts == ["b", "d"]
     assert kept.tokens == [6, 8]
     assert kept.audit == [True, True]
+    assert kept.figures == figures_of(["b", "d"], "acme", bytes(32))
     assert kept.base_rows == [0]
     assert kept.base_embeddings is not None
     assert kept.base_embeddings.tolist() == [[0.0, 1.0]]
@@ -52,3 +55,5 @@ def test_the_memory_of_a_block_counts_its_arrays_and_texts() -> None:
     bare = block_of(count=2, embeddings=None).bytes
     assert block_of(count=2).bytes == bare + 2 * 8 * 4
     assert block_of(count=2, embeddings=None, texts=["x" * 1000, ""]).bytes >= bare + 1000
+    figures = figures_of(["a", "b"], "acme", bytes(32))
+    assert block_of(count=2, embeddings=None, figures=figures).bytes > bare

@@ -1,4 +1,5 @@
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -8,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from service.events.cursor import Cursor, InvalidCursor, Place, cursor_path
+from service.events.erasure import erase
 from service.events.folder import SegmentFile, segments, writers
 from service.events.frames import HEADER_BYTES, schema_payload, unpack
 from service.events.log import EventLog
 from service.events.reader import LogReader
 from service.events.schema import SCHEMA, UnknownSchema
 from service.events.segments import segment_head
+from service.events.text_figures import figures_of
 from tests.fakes.events import (
     QUIET,
     SetClock,
@@ -81,6 +84,49 @@ def test_open_and_sealed_segments_are_read_in_one_go(tmp_path: Path) -> None:
     assert [batch.first for batch in batches] == list(range(13))
     assert {batch.writer for batch in batches} == set(writers(tmp_path))
     assert [row["sequence"] for row in rows_of(batches)] == list(range(13))
+
+
+# Written by the last version that had 40 columns, before there were figures of texts: a reference
+# of two rows, predictions of two tenants, one row with a base embedding, and a label.
+BEFORE_FIGURES = Path(__file__).parent / "data" / "columns_40.log"
+
+
+@pytest.fixture
+def older(tmp_path: Path) -> Path:
+    folder = tmp_path / "events" / "5f5e1000-0123456789abcdef"
+    folder.mkdir(parents=True)
+    shutil.copy(BEFORE_FIGURES, folder / "00000001.log")
+    return folder.parent
+
+
+def test_a_segment_from_before_a_column_is_read_and_the_column_is_null(older: Path) -> None:
+    with open_log(older) as log:
+        figures = figures_of(["now"], "acme", bytes(32))
+        log.predictions(block_of(first=9, figures=figures))
+        assert log.flush(WAIT_S)
+    *old, new = read_all(older)
+    assert [batch.column("kind").to_pylist() for batch in old] == [
+        ["reference"] * 2,
+        ["prediction"] * 5,
+        ["label"],
+    ]
+    names = ("characters", "text_bytes", "replaced", "fingerprint")
+    for batch in old:
+        assert "fingerprint" not in batch.records.schema.names
+        for name in names:
+            column = batch.column(name)
+            assert column.type == SCHEMA.field(name).type
+            assert column.to_pylist() == [None] * batch.records.num_rows
+    assert [new.column(name).to_pylist() for name in names[:3]] == [[3], [3], [0]]
+    assert new.column("fingerprint").to_pylist() == figures.fingerprints
+    assert old[1].column("tokens").to_pylist() == [5, 6, 7, 5, 6]
+    with pytest.raises(KeyError, match="no_such_column"):
+        new.column("no_such_column")
+
+
+def test_a_tenant_can_be_erased_from_a_segment_from_before_a_column(older: Path) -> None:
+    assert erase(older, "acme").events == 6
+    assert {row["tenant"] for row in rows_of(read_all(older))} == {"globex"}
 
 
 def test_a_reader_follows_what_is_appended(

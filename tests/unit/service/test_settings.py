@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.errors import InvalidSettings
-from service.settings import Settings, is_loopback, read_settings, settings_reference, variable_of
+from service.settings import Settings, read_settings, settings_reference, variable_of
 
 NEEDED = {"bundle": Path("bundle"), "state": Path("state")}
 
@@ -60,6 +60,15 @@ def test_the_variable_of_tests_and_benchmarks_is_known(monkeypatch: pytest.Monke
     read()
 
 
+def test_the_sidecars_variables_are_its_own_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENANTRY_MONITOR_PORT", "9000")
+    monkeypatch.setenv("TENANTRY_MONITOR_NOBODY_KNOWS", "1")
+    read()
+    monkeypatch.setenv("TENANTRY_MONITORS", "1")
+    with pytest.raises(InvalidSettings, match="TENANTRY_MONITORS"):
+        read()
+
+
 def test_a_value_that_cannot_be_is_refused_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TENANTRY_PORT", "many")
     with pytest.raises(InvalidSettings, match="TENANTRY_PORT"):
@@ -76,23 +85,6 @@ def test_an_open_server_listens_on_the_loopback_address_alone(host: str) -> None
     with pytest.raises(InvalidSettings, match="TENANTRY_ADMIN_KEY"):
         read(host=host)
     assert read(host=host, admin_key="secret").host == host
-
-
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [
-        ("localhost", True),
-        ("127.0.0.1", True),
-        ("127.8.8.8", True),
-        ("::1", True),
-        ("0.0.0.0", False),
-        ("localhost.example.com", False),
-        ("127.0.0.1.example.com", False),
-        ("", False),
-    ],
-)
-def test_a_loopback_name_is_told_from_one_that_looks_like_it(host: str, loopback: bool) -> None:
-    assert is_loopback(host) is loopback
 
 
 @pytest.mark.parametrize("key", ["", "two words", "schlüssel", "new\nline"])

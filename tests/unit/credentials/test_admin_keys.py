@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.api.admin_keys import CHECK_S, AdminKeys
-from service.errors import InvalidSettings
+from service.credentials.admin_keys import CHECK_S, AdminKeys, UnusableAdminKeys
 
 
 class FakeClock:
@@ -126,14 +125,14 @@ def test_at_the_start_an_unusable_file_is_an_error_that_tells_nothing_of_it(
     path: Path, content: bytes
 ) -> None:
     path.write_bytes(content)
-    with pytest.raises(InvalidSettings, match="the file of admin keys") as refused:
+    with pytest.raises(UnusableAdminKeys, match="the file of admin keys") as refused:
         AdminKeys("own-key", path)
     assert "words" not in str(refused.value)
     assert str(path) in str(refused.value)
 
 
 def test_at_the_start_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InvalidSettings, match="No such file"):
+    with pytest.raises(UnusableAdminKeys, match="No such file"):
         AdminKeys(None, tmp_path / "nowhere")
 
 

@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from service.errors import InvalidSettings
-
 CHECK_S = 1.0
 _FILE_BYTES_MAX = 1 << 16
 _READABLE_BY_OTHERS = 0o007
@@ -21,7 +19,7 @@ _READABLE_BY_OTHERS = 0o007
 logger = logging.getLogger(__name__)
 
 
-class _Unusable(Exception):
+class UnusableAdminKeys(ValueError):
     """The file holds no keys that could be used; the text says why, and never what it holds."""
 
 
@@ -30,7 +28,7 @@ class AdminKeys:
 
     A file that cannot be read, or that holds no key, changes nothing while the process runs: the
     keys before it stay valid, and an error is logged. At the start it is an error: raises
-    `InvalidSettings`.
+    `UnusableAdminKeys`.
     """
 
     def __init__(
@@ -46,8 +44,8 @@ class AdminKeys:
         if path is not None:
             try:
                 self._read(path)
-            except _Unusable as error:
-                raise InvalidSettings(f"the file of admin keys {path} {error}") from None
+            except UnusableAdminKeys as error:
+                raise UnusableAdminKeys(f"the file of admin keys {path} {error}") from None
             _warn_of_mode(path)
 
     def hold(self, key: bytes) -> bool:
@@ -69,7 +67,7 @@ class AdminKeys:
         self._check_at_s = now + CHECK_S
         try:
             self._read(self._path)
-        except _Unusable as error:
+        except UnusableAdminKeys as error:
             if str(error) != self._failure:
                 logger.error(  # noqa: TRY400 - where it was raised says nothing to an operator
                     "the file of admin keys %s %s; the keys before it stay valid", self._path, error
@@ -84,7 +82,7 @@ class AdminKeys:
             with path.open("rb") as file:
                 data = file.read(_FILE_BYTES_MAX + 1)
         except OSError as error:
-            raise _Unusable(f"cannot be read: {error.strerror}") from None
+            raise UnusableAdminKeys(f"cannot be read: {error.strerror}") from None
         content = _digest(data)
         if content == self._content:
             return
@@ -96,19 +94,19 @@ class AdminKeys:
 
 def _keys_of(data: bytes) -> list[bytes]:
     if len(data) > _FILE_BYTES_MAX:
-        raise _Unusable(f"is larger than {_FILE_BYTES_MAX:,} bytes")
+        raise UnusableAdminKeys(f"is larger than {_FILE_BYTES_MAX:,} bytes")
     keys: list[bytes] = []
     for number, line in enumerate(data.splitlines(), start=1):
         text = line.strip()
         if not text or text.startswith(b"#"):
             continue
         if not all(33 <= byte <= 126 for byte in text):
-            raise _Unusable(
+            raise UnusableAdminKeys(
                 f"has a line {number} that is no key: printable ASCII without spaces is"
             )
         keys.append(text)
     if not keys:
-        raise _Unusable("holds no key")
+        raise UnusableAdminKeys("holds no key")
     return keys
 
 
