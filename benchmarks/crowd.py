@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -14,7 +14,7 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from service.batching.assembly import EngineLimits, assemble
-from service.batching.jobs import Job, Shadow
+from service.batching.jobs import BACKBONE, Job, Shadow
 from service.batching.queue import Queue
 from service.engine.adapter import Adapter
 from service.engine.bundle import Bundle
@@ -91,12 +91,14 @@ class Crowd:
         tenants: Sequence[int],
         in_flight: int,
         shadows: Mapping[int, Sequence[int]] | None = None,
+        based: Collection[int] = (),
     ) -> int:
         """Answer all texts by `in_flight` callers, and their shadows; return the texts.
 
-        `shadows` are other adapters, by tenant, that answer the same texts.
+        `shadows` are other adapters, by tenant, that answer the same texts; the bare backbone
+        answers those of the texts that are in `based`.
         """
-        return self._runner.run(self._stream(texts, tenants, in_flight, shadows or {}))
+        return self._runner.run(self._stream(texts, tenants, in_flight, shadows or {}, based))
 
     def watch(self, arrivals: Sequence[Arrivals], texts: Sequence[Tokens]) -> Seen:
         """Ask when requests are due, however slow the answers are; return what came of them."""
@@ -108,13 +110,21 @@ class Crowd:
         tenants: Sequence[int],
         in_flight: int,
         shadows: Mapping[int, Sequence[int]],
+        based: Collection[int],
     ) -> int:
         following = iter(range(len(texts)))
         shown = asyncio.Semaphore(0)
-        due = sum(len(shadows.get(tenant, ())) for tenant in tenants)
+
+        def riding(index: int) -> tuple[Shadow, ...]:
+            digests = [self._digests[other] for other in shadows.get(tenants[index], ())]
+            if index in based:
+                digests.append(BACKBONE)
+            return tuple(Shadow(digest, lambda _: shown.release()) for digest in digests)
+
+        due = sum(len(shadows.get(tenant, ())) for tenant in tenants) + len(based)
         async with asyncio.TaskGroup() as callers:
             for _ in range(in_flight):
-                callers.create_task(self._caller(texts, tenants, following, shadows, shown))
+                callers.create_task(self._caller(texts, tenants, following, riding))
         for _ in range(due):
             await shown.acquire()
         return len(texts)
@@ -124,17 +134,12 @@ class Crowd:
         texts: Sequence[Tokens],
         tenants: Sequence[int],
         following: Iterator[int],
-        shadows: Mapping[int, Sequence[int]],
-        shown: asyncio.Semaphore,
+        riding: Callable[[int], tuple[Shadow, ...]],
     ) -> None:
         for index in following:
             tenant = tenants[index]
-            riding = tuple(
-                Shadow(self._digests[other], lambda _: shown.release())
-                for other in shadows.get(tenant, ())
-            )
             digest = self._digests[tenant]
-            job = Job(digest, [texts[index]], tenant=str(tenant), shadows=riding)
+            job = Job(digest, [texts[index]], tenant=str(tenant), shadows=riding(index))
             answer = await self._batcher.answer(job)
             assert answer.digest == digest
 

@@ -28,6 +28,7 @@ from service.events.log import EventLog, LogLimits
 from service.events.ports import DropReason, EventKind
 from service.events.predictions import PredictionBlock
 from service.events.reader import LogReader
+from service.events.text_figures import TextFigures
 
 TENANTS = 32
 RANK = 8
@@ -175,6 +176,7 @@ def blocks_of(count: int) -> list[PredictionBlock]:
             audit_probability=0.0,
             texts=None,
             labels=labels,
+            figures=TextFigures([60], [61], [0], [row + 1]),
         )
         for row in range(count)
     ]

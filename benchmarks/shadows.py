@@ -1,4 +1,4 @@
-"""What a shadow costs: the same texts with none, one and four, through the batcher.
+"""What a shadow costs: the same texts with none, one and four, and the bare backbone beside some.
 
 python -m benchmarks.shadows [--quick]
 """
@@ -22,6 +22,8 @@ IN_FLIGHT = 64
 SHADOWS = (1, 4)
 MOST = max(SHADOWS)
 
+SHARES = (0.02, 1.0)  # of the texts, which the bare backbone answers too; the first is the default
+
 NONE = "no shadow"
 TWICE = "no shadow, every text asked of two adapters"
 
@@ -31,7 +33,12 @@ def named(shadows: int) -> str:
     return f"{shadows} shadow{'s' if shadows > 1 else ''}"
 
 
-def cost(rates: Rates, name: str, shadows: int) -> Ratio:
+def beside(share: float) -> str:
+    """Return the contestant's name."""
+    return f"the bare backbone beside {share:.0%} of the texts"
+
+
+def cost(rates: Rates, name: str, shadows: float = 1) -> Ratio:
     """Return what one shadow adds to a text, over what a text takes without; paired by round."""
     mine, plain = rates.by_round[name], rates.by_round[NONE]
     paired = [(plain[n] / mine[n] - 1.0) / shadows for n in sorted(mine.keys() & plain.keys())]
@@ -66,6 +73,13 @@ def main() -> None:
                 return crowd.stream(texts, tenants, IN_FLIGHT, riding[number])
 
             contestants[named(number)] = timed(answer)
+        drawn = np.random.default_rng(1).permutation(count).tolist()
+        for share in SHARES:
+
+            def ride(based: frozenset[int] = frozenset(drawn[: round(share * count)])) -> int:
+                return crowd.stream(texts, tenants, IN_FLIGHT, based=based)
+
+            contestants[beside(share)] = timed(ride)
         contestants[TWICE] = timed(lambda: crowd.stream(doubled, both, 2 * IN_FLIGHT) // 2)
         rates = interleave(contestants, 2 if options.quick else 15, title="shadows")
     report = Report(
@@ -92,7 +106,17 @@ def main() -> None:
         for name, number in counts.items()
     ]
     columns = ("", "texts answered/s", "each further row / one ordinary text")
-    report.tables = [Rows("callers' texts a second", columns, rows)]
+    bare = [
+        (name, f"{rates.median(name):,.0f}", str(cost(rates, name))) for name in map(beside, SHARES)
+    ]
+    report.tables = [
+        Rows("callers' texts a second", columns, rows),
+        Rows(
+            "with base embeddings for the log",
+            ("", "texts answered/s", "added to one ordinary text"),
+            bare,
+        ),
+    ]
     report.notes = [
         "The last line is what two ordinary requests cost: a second text that somebody waits for.",
     ]

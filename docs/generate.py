@@ -19,6 +19,9 @@ from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 from typer.models import ArgumentInfo, CommandInfo, ParameterInfo
 
+from monitoring.settings import MonitorSettings
+from monitoring.settings import variable_of as monitor_variable_of
+from monitoring.web.metrics import metrics_reference as monitor_metrics_reference
 from service.api.app import Parts, create_app
 from service.api.lifecycle import Lifecycle
 from service.api.problems import INTERNAL, KINDS, UNKNOWN_PATH, WRONG_METHOD, Kind
@@ -27,7 +30,7 @@ from service.engine.bundle import Bundle, Manifest
 from service.engine.lora_tensors import LABEL_CHARS_MAX, LABELS_MIN, MAGNITUDE_MAX
 from service.engine.safetensors_file import HEADER_BYTES_MAX, TENSORS_MAX
 from service.metrics import Metrics, metrics_reference
-from service.settings import Settings, settings_reference
+from service.settings import Settings, settings_reference, settings_table
 from service.uploads.limits import UploadLimits
 from service.uploads.metadata import Dataset, Metadata
 
@@ -251,6 +254,18 @@ def cli_page() -> str:
     return _page("Command line", *lines[:-1])
 
 
+def monitor_settings_page() -> str:
+    """Return the page of the sidecar's settings."""
+    return _page(
+        "Settings of the sidecar",
+        "Each is an environment variable; those that `tenantry monitor --help` lists are flags",
+        "too, and a flag goes before a variable. An unknown `TENANTRY_MONITOR_*` variable is a",
+        "start-up error.",
+        "",
+        *settings_table(MonitorSettings, monitor_variable_of),
+    )
+
+
 def options_of(words: Sequence[str]) -> set[str]:
     """Return the long options of the subcommand that a line calls, `--help` among them."""
     commands = _commands()
@@ -277,6 +292,9 @@ def _commands() -> Mapping[str, tuple[Callable[..., Any], str]]:
 
 def _leaves(name: str, application: typer.Typer) -> Iterator[tuple[str, Callable[..., Any]]]:
     """Yield the commands of an application and of those in it, each by its whole name."""
+    own = application.registered_callback
+    if own is not None and own.callback is not None:
+        yield name, own.callback
     for info in application.registered_commands:
         assert info.callback is not None
         yield f"{name} {_name_of(info)}", info.callback
@@ -292,6 +310,8 @@ def _name_of(info: CommandInfo) -> str:
 
 def _parameters(function: Callable[..., Any]) -> Iterator[tuple[str, str, str]]:
     for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+        if parameter.annotation is typer.Context:
+            continue
         arguments = typing.get_args(parameter.annotation)
         told = next(part for part in arguments if isinstance(part, ParameterInfo))
         if isinstance(told, ArgumentInfo):
@@ -328,6 +348,8 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": cli_page,
     "errors.md": errors_page,
     "metrics.md": lambda: _noted(metrics_reference()),
+    "monitor-metrics.md": lambda: _noted(monitor_metrics_reference()),
+    "monitor-settings.md": monitor_settings_page,
     "routes.md": routes_page,
     "settings.md": lambda: _noted(settings_reference()),
     "uploads.md": uploads_page,

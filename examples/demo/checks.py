@@ -9,6 +9,7 @@ from examples.demo.batch_mix import BatchMix
 from examples.demo.operator_client import Operator, Published
 from examples.demo.scores import Score
 from examples.demo.traffic import Reply
+from examples.demo.watching import DRIFTING, TOLD_S_MAX, TURNING, Told
 from service.engine.bundle import Bundle
 
 AGREEMENT_MIN = 0.995
@@ -194,4 +195,45 @@ def check_open_inference(
             status == 200 and found.get("label") == [reply.label],
             f"{status} {found.get('label')}",
         )
+    ]
+
+
+def check_watch(adapters: Sequence[Trained], told: Told) -> list[Check]:
+    """Check that the sidecar told what went wrong, of whom, and of nobody else."""
+    tenants = [trained.business.tenant for trained in adapters]
+    drifting, turning = tenants[DRIFTING], tenants[TURNING]
+    before = {tenant: line["state"] for tenant, line in told.healthy.items()}
+    on = {tenant: sorted(kinds) for tenant, kinds in told.alarms.items()}
+    harm = told.alarms[turning] & {"accuracy", "calibration"}
+    return [
+        Check(
+            "healthy traffic raises no alarm",
+            set(before) == set(tenants) and "alarm" not in before.values(),
+            f"{before}",
+        ),
+        Check(
+            f"{drifting} gets others' mail: a drift alarm, and no other",
+            told.alarms[drifting] == {"drift"},
+            f"{on[drifting]}, {told.lines[drifting]['why']}",
+        ),
+        Check(
+            f"the labels of {turning} turn: harm, and no drift",
+            bool(harm) and "drift" not in told.alarms[turning],
+            f"{on[turning]}, {told.lines[turning]['why']}",
+        ),
+        Check(
+            "nobody else is in alarm",
+            all(not on[tenant] for tenant in tenants if tenant not in (drifting, turning)),
+            f"{on}",
+        ),
+        Check(
+            "both call for training, in signed triggers",
+            (drifting, "drift") in told.reasons and any(of == turning for of, _ in told.reasons),
+            f"{sorted(told.reasons)}",
+        ),
+        Check(
+            f"told within {TOLD_S_MAX:.0f} s of the first wrong text",
+            told.seconds <= TOLD_S_MAX,
+            f"{told.seconds:.0f} s",
+        ),
     ]

@@ -1,6 +1,6 @@
 """What an operator asks of the service over HTTP: tenants, uploads, rollouts, metrics."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -9,7 +9,10 @@ import httpx
 
 from examples.demo.errors import DemoFailed
 from service.client.client import Client
+from service.client.documents import Label
 from service.client.errors import TenantryClientError
+
+LABELS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +46,24 @@ class Operator:
         self._http.close()
 
     def make_tenant(self, tenant: str) -> None:
-        """Make the tenant, with defaults alone."""
+        """Make the tenant, with nothing logged of what it predicts.
+
+        The first texts are those that the adapters learned from, among others: the sidecar would
+        take them for better traffic than there ever is.
+        """
+        self.set_log(tenant, {"sample": 0.0})
+
+    def set_log(self, tenant: str, log: Mapping[str, object]) -> None:
+        """Set what is logged of the tenant's predictions."""
         with _failing():
-            self._client.put_tenant(tenant)
+            self._client.put_tenant(tenant, {"log": log})
+
+    def feedback(self, labels: Sequence[tuple[str, str]]) -> None:
+        """Send labels back, by the ids of their predictions."""
+        for start in range(0, len(labels), LABELS_AT_ONCE):
+            some = labels[start : start + LABELS_AT_ONCE]
+            with _failing():
+                self._client.feedback([Label(*one) for one in some])
 
     def upload(
         self, tenant: str, adapter: str, package: bytes, metadata: Mapping[str, Any]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import transformers
 
+from examples.demo.checks import check_watch
 from examples.demo.errors import DemoFailed
 from examples.demo.operator_client import Operator
 from examples.demo.preparation import Prepared, prepare
@@ -13,6 +14,7 @@ from examples.demo.screen import Screen
 from examples.demo.service_process import ServiceProcess, serving
 from examples.demo.session import ask, publish, publish_worse, show, wait
 from examples.demo.verification import verdict, verify_restart, verify_running, verify_stop
+from examples.demo.watching import watched
 from examples.demo.work_folder import emptied
 
 _EXAMPLE = "My suitcase was not on the belt in Lisbon and nobody can find it."
@@ -37,23 +39,28 @@ def play(screen: Screen, folder: Path, port: int | None, *, check: bool) -> bool
         worse = publish_worse(screen, operator, prepared)
         asked = ask(screen, service, operator, prepared)
         show(screen, prepared, asked)
-        if not check:
-            _serve_on(screen, service, prepared)
-            return True
-        found = verify_running(operator, prepared, published, worse, asked)
+        with watched(screen, folder, service, operator, prepared) as (sidecar, told):
+            if not check:
+                _serve_on(screen, service, sidecar, prepared)
+                return True
+            found = verify_running(operator, prepared, published, worse, asked)
+            found += check_watch(prepared.adapters, told)
+            found += verify_stop(sidecar)
         found += verify_stop(service)
     found += verify_restart(screen, folder, prepared, published)
     return verdict(screen, found)
 
 
-def _serve_on(screen: Screen, service: ServiceProcess, prepared: Prepared) -> None:
+def _serve_on(
+    screen: Screen, service: ServiceProcess, sidecar: ServiceProcess, prepared: Prepared
+) -> None:
     business = prepared.adapters[0].business
     screen.heading(f"Serving on {service.url} until Ctrl-C, after {screen.took():.0f} s; try")
     screen.line(
         f"curl -s {service.url}/v1/tenants/{business.tenant}/adapters/{business.adapter}/predict"
         f" -H 'content-type: application/json' -d '{json.dumps({'inputs': [_EXAMPLE]})}'"
     )
-    screen.line(f"open {service.url}/docs in a browser")
+    screen.line(f"open {service.url}/docs in a browser, and {sidecar.url} to see what moved")
     try:
         status = service.process.wait()
     except KeyboardInterrupt:

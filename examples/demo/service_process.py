@@ -1,4 +1,4 @@
-"""`tenantry serve` as a process of its own, as an operator would start it."""
+"""`tenantry serve` and `tenantry monitor` as processes, as an operator would start them."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +24,9 @@ _LOG_LINES = 15
 
 @dataclass(slots=True)
 class ServiceProcess:
-    """A service that runs."""
+    """A service, or its sidecar, that runs."""
 
+    what: str
     url: str
     command: list[str]
     log: Path
@@ -37,14 +38,14 @@ class ServiceProcess:
         with httpx.Client(base_url=self.url, trust_env=False, timeout=5.0) as client:
             while not _is_ready(client):
                 if self.process.poll() is not None:
-                    raise DemoFailed(f"the service ended before it was ready:\n{self.last_lines()}")
+                    raise DemoFailed(f"{self.what} ended before it was ready:\n{self.last_lines()}")
                 if time.monotonic() - started > READY_S_MAX:
                     raise DemoFailed(f"not ready after {READY_S_MAX:g} s:\n{self.last_lines()}")
                 time.sleep(0.1)
         return time.monotonic() - started
 
     def stop(self) -> int:
-        """Ask the service to stop, as an orchestrator does, and return its exit status."""
+        """Ask the process to stop, as an orchestrator does, and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -58,7 +59,7 @@ class ServiceProcess:
         return " ".join(["tenantry", *self.command[1:]])
 
     def last_lines(self) -> str:
-        """Return the end of the service's log."""
+        """Return the end of the process's log."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(lines[-_LOG_LINES:])
 
@@ -67,24 +68,52 @@ class ServiceProcess:
 def serving(
     bundle: Path, state: Path, port: int | None, log: Path, provider: str = "auto"
 ) -> Iterator[ServiceProcess]:
-    """Run `tenantry serve` around the block, on a free port where none is given.
+    """Run `tenantry serve` around the block, on a free port where none is given."""
+    options = ["--bundle", str(bundle), "--state", str(state), "--provider", provider]
+    with _running("the service", "serve", options, port, log, {}) as service:
+        yield service
+
+
+@contextmanager
+def monitoring(
+    state: Path, port: int | None, log: Path, variables: Mapping[str, str]
+) -> Iterator[ServiceProcess]:
+    """Run `tenantry monitor` around the block, on a free port where none is given."""
+    options = ["--state", str(state)]
+    with _running("the sidecar", "monitor", options, port, log, variables) as sidecar:
+        yield sidecar
+
+
+@contextmanager
+def _running(
+    what: str,
+    name: str,
+    options: Sequence[str],
+    port: int | None,
+    log: Path,
+    variables: Mapping[str, str],
+) -> Iterator[ServiceProcess]:
+    """Run a subcommand around the block.
 
     It has a session of its own, so that Ctrl-C reaches the demo alone, which then stops it; and
     none of the shell's own `TENANTRY_*` settings.
     """
     port = port or _free_port()
-    command = [_tenantry(), "serve", "--bundle", str(bundle), "--state", str(state)]
-    command += ["--host", HOST, "--port", str(port), "--provider", provider]
+    command = [_tenantry(), name, *options, "--host", HOST, "--port", str(port)]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TENANTRY_")}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=output, env=environment, start_new_session=True
+            command,
+            stdout=output,
+            stderr=output,
+            env=environment | dict(variables),
+            start_new_session=True,
         )
-    service = ServiceProcess(f"http://{HOST}:{port}", command, log, process)
+    running = ServiceProcess(what, f"http://{HOST}:{port}", command, log, process)
     try:
-        yield service
+        yield running
     finally:
-        service.stop()
+        running.stop()
 
 
 def _tenantry() -> str:

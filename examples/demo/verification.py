@@ -39,9 +39,9 @@ def verify_running(
 
 
 def verify_stop(service: ServiceProcess) -> list[Check]:
-    """Check that the service stops cleanly."""
+    """Check that a process stops cleanly."""
     status = service.stop()
-    return [Check("SIGTERM stops the service cleanly", status == 0, f"status {status}")]
+    return [Check(f"SIGTERM stops {service.what} cleanly", status == 0, f"status {status}")]
 
 
 def verify_restart(

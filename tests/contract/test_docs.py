@@ -15,6 +15,9 @@ from prometheus_client import CollectorRegistry
 import service.engine.errors
 import service.errors
 from docs import generate
+from monitoring.settings import MonitorSettings
+from monitoring.settings import variable_of as monitor_variable_of
+from monitoring.web.metrics import DECLARED
 from service.engine.errors import TenantryError
 from service.metrics import Metrics
 from service.settings import Settings, variable_of
@@ -32,6 +35,7 @@ VARIABLES = {variable_of(field) for field in Settings.model_fields} | {
     "TENANTRY_DATA",
     "TENANTRY_KEY",
     "TENANTRY_URL",
+    *map(monitor_variable_of, MonitorSettings.model_fields),
 }
 EXTRAS: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
     "project"
@@ -171,6 +175,7 @@ def test_settings_and_series_that_a_page_names_exist(page: Path) -> None:
     registry = CollectorRegistry()
     Metrics(registry)
     known = {family.name for family in registry.collect()}
+    known |= {re.sub("_(total|info)$", "", declared.name) for declared in DECLARED}
     for name in set(re.findall(r"\btenantry_[a-z_]*[a-z]\b", text)):
         assert re.sub("_(total|info|bucket|sum|count)$", "", name) in known, name
 

@@ -145,6 +145,24 @@ async def test_pairs_groups_and_routing_keys_are_taken(service: FakeService) -> 
     assert [len(text.ids) for text in service.batcher.jobs[0].texts] == [4, 1]
 
 
+@pytest.mark.parametrize("path", [PREDICT, f"{VERSIONS}/1/predict"])
+async def test_the_group_reaches_the_log_with_the_answer_and_with_its_shadow(
+    service: FakeService, path: str
+) -> None:
+    service.publish("acme", "support", seed=1)
+    service.publish("acme", "support", seed=2, live=False)
+    async with service.client() as client:
+        await client.put(ROLLOUT, json={"live": 1, "shadow": [2]})
+        await client.post(path, json={**TEXTS, "group": "de"})
+        await client.post(path, json=TEXTS)
+        await until(lambda: len(service.log.blocks) == (4 if path == PREDICT else 2))
+    assert {block.group for block in service.log.blocks} == {"de", None}
+    groups = {block.request_id: block.group for block in service.log.blocks}
+    assert len(groups) == 2, "a shadow's block has the request's group"
+    for block in service.log.blocks:
+        assert groups[block.request_id] == block.group
+
+
 async def test_a_prediction_that_is_to_be_labelled_says_so(service_with: MakeService) -> None:
     service = service_with(audit_ratio=1.0)
     service.publish("acme", "support")

@@ -4,7 +4,7 @@ Real graph, batcher and registry. Threads with event loops of their own ask; oth
 probe and delete; host memory holds a fraction of the adapters, so that they are evicted and
 loaded again all the time. Each answer must be that of a version that was live or canary at some
 moment of its request, by its digest, its labels, its head and its LoRA weights. Shadows ride along
-and must be themselves; the bare backbone is asked in between and must be bare.
+and must be themselves; the bare backbone rides along too, is asked in between, and must be bare.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ import pytest
 from service.batching import residency
 from service.batching.answers import Answer
 from service.batching.batcher import Batcher
-from service.batching.jobs import Job, Shadow
+from service.batching.jobs import BACKBONE, Job, Shadow
 from service.batching.slots import Slot, Slots
-from service.engine.adapter import Adapter
+from service.engine.adapter import Adapter, FloatArray
 from service.engine.bundle import Bundle
 from service.engine.forward import Forward
 from service.engine.runtime import OnnxRuntime
@@ -46,6 +46,7 @@ class Outcome:
     canaries: int = 0  # of these
     shadows: int = 0  # shown
     bare: int = 0
+    riding: int = 0  # texts that the bare backbone answered beside an adapter
     wrong: list[str] = field(default_factory=list)
     broken: list[BaseException] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
@@ -132,6 +133,8 @@ class Run:
                 continue
             tokens = [self.estate.tokens[i] for i in texts]
             shadows = tuple(self._shadow(name, texts, one.digest) for one in route.shadows)
+            if chance.random() < 0.1:
+                shadows += (self._rider(texts, [len(texts) - 1]),)
             job = Job(
                 route.digest,
                 tokens,
@@ -161,12 +164,23 @@ class Run:
 
         return Shadow(digest, observe)
 
+    def _rider(self, texts: list[int], rows: list[int]) -> Shadow:
+        def observe(answer: Answer) -> None:
+            self._judge_bare([texts[row] for row in rows], answer.embeddings)
+            with self.outcome.lock:
+                self.outcome.riding += len(rows)
+
+        return Shadow(BACKBONE, observe, rows=rows)
+
     async def _ask_bare(self, texts: list[int], name: Name) -> None:
         tokens = [self.estate.tokens[i] for i in texts]
-        found = await self.batcher.embed(tokens, tenant=name[0], weight=0.5)
-        wrong = self.estate.judge_bare(texts, found)
+        self._judge_bare(texts, await self.batcher.embed(tokens, tenant=name[0], weight=0.5))
         with self.outcome.lock:
             self.outcome.bare += 1
+
+    def _judge_bare(self, texts: list[int], found: FloatArray) -> None:
+        wrong = self.estate.judge_bare(texts, found)
+        with self.outcome.lock:
             if wrong is not None:
                 self.outcome.wrong.append(wrong)
 
@@ -243,6 +257,7 @@ def check(estate: Estate, answers: int) -> None:
     assert outcome.canaries > answers / 100, "canaries hardly ever answered"
     assert outcome.shadows > answers / 10, "shadows were hardly ever shown"
     assert outcome.bare > answers / 100, "the bare backbone was hardly ever asked"
+    assert outcome.riding > answers / 50, "the bare backbone hardly ever rode along"
     assert run.metrics.shadows["failed"] == 0
 
 

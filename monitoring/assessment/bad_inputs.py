@@ -1,0 +1,16 @@
+"""How many inputs were bad, and in what way: the counts behind `tenantry_input_bad_total`."""
+
+from collections.abc import Mapping
+
+from monitoring.sketches.sketch import Sketch
+from monitoring.web.reports import BadInput
+
+
+def bad_inputs(sketch: Sketch) -> Mapping[BadInput, int]:
+    """Return counts of texts by reason."""
+    inputs = sketch.inputs
+    return {
+        "empty": inputs.empty,
+        "truncated": inputs.truncated,
+        "replaced": inputs.replaced_rows,
+    }

@@ -1,0 +1,92 @@
+"""Where everything comes from that this package shows: two sources, and what metrics need.
+
+Documents of `monitoring/report.py` are for people and carry too much to be made at each scrape.
+`Measured` is the small cut of them that `/metrics` tells, with the totals that no report has.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from monitoring.report import (
+    AdapterReport,
+    Figure,
+    FleetReport,
+    FleetState,
+    LogState,
+    ReferenceInfo,
+    Standing,
+)
+from monitoring.watched import Role
+
+# `replaced`: a replacement character (U+FFFD) in it, which a broken decoding leaves behind.
+BadInput = Literal["empty", "truncated", "replaced"]
+BAD_INPUTS: tuple[BadInput, ...] = ("empty", "truncated", "replaced")
+TriggerReason = Literal["drift", "calibration", "accuracy"]
+TRIGGER_REASONS: tuple[TriggerReason, ...] = ("drift", "calibration", "accuracy")
+
+
+class Reports(Protocol):
+    """Makes the documents; called from several threads."""
+
+    def fleet(self, tenant: str | None = None) -> FleetReport:
+        """Return all adapters, worst first, or a tenant's; without lines where there are none."""
+        ...
+
+    def adapter(self, tenant: str, adapter: str) -> AdapterReport:
+        """Return one adapter's report; raise `UnknownWatched`."""
+        ...
+
+
+class Measurements(Protocol):
+    """Makes what `/metrics` tells; called from several threads, at each scrape."""
+
+    def measured(self) -> "Measured":
+        """Return the figures of this moment."""
+        ...
+
+
+class VersionFigures(Struct, frozen=True, kw_only=True):
+    """The figures of one version in one role; of the primary window, and of all its labels.
+
+    What is not known is None and has no series. Totals never fall while the version is watched.
+    """
+
+    tenant: str
+    adapter: str
+    version: int
+    role: Role
+    standing: Standing
+    digest: str
+    first_s: float  # time of the first prediction that was read
+    last_s: float | None  # of the last one
+    reference: ReferenceInfo
+
+    drift_statistic: float | None
+    drift_effect: float | None  # statistic over tolerance
+    drift_pvalue: float | None
+    drift_evidence_log10: float | None
+    drift_alarm: bool | None
+    calibration_error: Figure
+    brier: Figure
+    accuracy: Figure  # of labels
+    estimated: Figure  # without labels, or helped by them
+    label_coverage: float | None
+    label_delay_s: float | None  # median
+
+    drift_alarms: int  # totals from here on
+    labels: int
+    bad_inputs: Mapping[BadInput, int]  # rows
+    triggers: Mapping[TriggerReason, int]
+
+
+class Measured(Struct, frozen=True, kw_only=True):
+    """What one scrape tells."""
+
+    version: str  # of this program
+    looked_s: float  # when the log was last asked for what is new, by the clock of this machine
+    log: LogState
+    fleet: FleetState | None
+    fleet_alarms: int  # in all
+    watched: tuple[VersionFigures, ...]
