@@ -19,7 +19,7 @@ say = @printf '\033[1m==> %s\033[0m\n' $(1)
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 26
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 36
 
 # ---- installing ---------------------------------------------------------------------------------
 

@@ -33,3 +33,38 @@ bench-shadows: $(VENV)/.installed ## what a shadow costs (TENANTRY_DATA)
 .PHONY: bench-event-log
 bench-event-log: $(VENV)/.installed ## what logging costs a request (wrk, TENANTRY_DATA)
 	@$(BENCH).event_log $(BENCH_FLAGS)
+
+# ---- monitoring: claims that a run could refute; `benchmarks/monitoring/README.md` -----------------
+
+MONITORING := bench-monitoring-false-positives bench-monitoring-power bench-monitoring-run-length bench-monitoring-coverage bench-monitoring-estimated-accuracy bench-monitoring-fleet bench-monitoring-cost
+
+.PHONY: bench-monitoring
+bench-monitoring: $(MONITORING) ## every claim of the sidecar, 35 minutes (TENANTRY_DATA)
+
+.PHONY: bench-monitoring-false-positives
+bench-monitoring-false-positives: $(VENV)/.installed ## how often the window test is wrong (TENANTRY_DATA)
+	@$(BENCH).monitoring.false_positives $(BENCH_FLAGS)
+
+.PHONY: bench-monitoring-power
+bench-monitoring-power: $(VENV)/.installed ## how often it finds drift (TENANTRY_DATA)
+	@$(BENCH).monitoring.power $(BENCH_FLAGS)
+
+.PHONY: bench-monitoring-run-length
+bench-monitoring-run-length: $(VENV)/.installed ## the watch: run length and delay (TENANTRY_DATA)
+	@$(BENCH).monitoring.run_length $(BENCH_FLAGS)
+
+.PHONY: bench-monitoring-coverage
+bench-monitoring-coverage: $(VENV)/.installed ## label figures and their intervals (TENANTRY_DATA)
+	@$(BENCH).monitoring.coverage $(BENCH_FLAGS)
+
+.PHONY: bench-monitoring-estimated-accuracy
+bench-monitoring-estimated-accuracy: $(VENV)/.installed ## accuracy without labels (TENANTRY_DATA)
+	@$(BENCH).monitoring.estimated_accuracy $(BENCH_FLAGS)
+
+.PHONY: bench-monitoring-fleet
+bench-monitoring-fleet: $(VENV)/.installed ## a thousand tenants, four weeks (TENANTRY_DATA)
+	@$(BENCH).monitoring.fleet $(BENCH_FLAGS)
+
+.PHONY: bench-monitoring-cost
+bench-monitoring-cost: $(VENV)/.installed ## what watching costs (TENANTRY_DATA)
+	@$(BENCH).monitoring.cost $(BENCH_FLAGS)

@@ -106,9 +106,7 @@ def _caught_up(settings: Any) -> Any:
     from monitoring.sidecar import EVENTS, FOLDER, Sidecar
 
     if not any((settings.state / name).is_dir() for name in (EVENTS, FOLDER)):
-        raise MonitorError(
-            f"{settings.state} holds no event log and no figures; name another --state"
-        )
+        raise MonitorError(f"there is no event log in {settings.state}; name another --state")
     try:
         sidecar = Sidecar(settings)
     except StateInUse:

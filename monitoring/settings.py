@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from monitoring.errors import InvalidMonitorSettings
@@ -31,6 +31,7 @@ class MonitorSettings(BaseSettings):
         extra="forbid",
         use_attribute_docstrings=True,
         populate_by_name=True,
+        allow_inf_nan=False,
     )
 
     state: Path = Field(validation_alias="TENANTRY_STATE")
@@ -60,7 +61,7 @@ class MonitorSettings(BaseSettings):
     days_kept: int = Field(default=35, ge=1)
     """How many days a version keeps."""
     versions_max: int = Field(default=20_000, ge=1)
-    """Versions (in a role) that are watched; the one that was silent longest goes first."""
+    """Versions (in a role) that are watched; beyond, the tenant with most loses its oldest."""
     groups_max: int = Field(default=20, ge=0)
     """Subgroups of a version with figures of their own; later ones are counted as `_other`."""
     sample_rows: int = Field(default=32, ge=0)
@@ -113,6 +114,18 @@ class MonitorSettings(BaseSettings):
     def keyed(self) -> bool:
         """Return whether callers need a key."""
         return self.admin_key is not None or self.admin_key_file is not None
+
+    @field_validator("admin_key")
+    @classmethod
+    def _key_can_be_sent(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is None:
+            return None
+        text = key.get_secret_value()
+        if not text:
+            raise ValueError("is empty; give a key, or leave the variable out")
+        if not all("!" <= character <= "~" for character in text):
+            raise ValueError("must be printable ASCII without spaces, or no header can carry it")
+        return key
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

@@ -49,14 +49,15 @@ class Sidecar:
         self.policy = Policy.of(settings)
         self.backends = _backends(settings)
         self._delivery: Delivery | None = None
+        poster = None if reading else _poster(settings)
         judge = Judge(self.policy, _fate(settings), self._wake, self.backends)
         self.state = _state(settings, judge, reading=reading)
         with ExitStack() as opened:
             opened.callback(self.state.close)
             fold = Fold(self.state, judge, self._keeps)
             self.follower = Follower(settings.state / EVENTS, self.state, fold, _pace(settings))
-            if not reading and _fate(settings) == "waiting":
-                self._delivery = _delivery(settings, self.state)
+            if poster is not None:
+                self._delivery = _delivery(settings, self.state, poster)
             opened.pop_all()
         view, own = View(self.state), version("tenantry")
         self.reports = StateReports(
@@ -161,15 +162,21 @@ def _fate(settings: MonitorSettings) -> Fate:
     return "no-receiver" if settings.webhook_url is None else "waiting"
 
 
-def _delivery(settings: MonitorSettings, state: MonitorState) -> Delivery:
-    assert settings.webhook_url is not None
-    assert settings.webhook_secret is not None
-    return Delivery(
-        state.database,
-        HttpPoster(settings.webhook_url),
-        _WallClock(),
-        keys_of(settings.webhook_secret.get_secret_value()),
-    )
+def _poster(settings: MonitorSettings) -> HttpPoster | None:
+    """Return what posts triggers; None where none is sent. Raises `InvalidMonitorSettings`."""
+    if settings.webhook_url is None or settings.webhook_dry_run:
+        return None
+    _keys(settings)  # before anything is made, since they may be at fault
+    return HttpPoster(settings.webhook_url)
+
+
+def _delivery(settings: MonitorSettings, state: MonitorState, poster: HttpPoster) -> Delivery:
+    return Delivery(state.database, poster, _WallClock(), _keys(settings))
+
+
+def _keys(settings: MonitorSettings) -> tuple[bytes, ...]:
+    assert settings.webhook_secret is not None, "settings have seen to it"
+    return keys_of(settings.webhook_secret.get_secret_value())
 
 
 class _WallClock:

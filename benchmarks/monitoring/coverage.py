@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from benchmarks.monitoring.plots import COLOURS
 from benchmarks.monitoring.publishing import PREFIX, published
 from benchmarks.monitoring.shares import share_of
+from benchmarks.monitoring.windows import labelled
 from benchmarks.monitoring.work import spread
 from benchmarks.report import Bar, Report, Rows, arguments
 from monitoring.detectors import calibration
-from monitoring.labelled import Labelled
 from monitoring.report import Figure
 from service import measures
 
@@ -149,21 +149,6 @@ def simulated(cell: Cell) -> Found:
         for name, value, figure in zip(names, of, figures, strict=True):
             found.covers[name].append(_covers(figure, value))
     return found
-
-
-def labelled(confidence: NDArray[np.float32], right: NDArray[np.bool_]) -> Labelled:
-    """Return labels that came by themselves, one a second."""
-    count = len(right)
-    when = 1_000_000 * np.arange(count, dtype=np.int64)
-    return Labelled(
-        came_us=when,
-        predicted_us=when,
-        class_index=np.zeros(count, np.int64),
-        confidence=confidence,
-        right=right,
-        audit=np.zeros(count, np.bool_),
-        audit_probability=np.zeros(count, np.float32),
-    )
 
 
 def _covers(figure: Figure, value: float) -> bool:

@@ -15,12 +15,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from benchmarks.monitoring.coverage import labelled
 from benchmarks.monitoring.data import Population, populations
 from benchmarks.monitoring.plots import COLOURS
 from benchmarks.monitoring.publishing import PREFIX, published
 from benchmarks.monitoring.shares import share_of
-from benchmarks.monitoring.windows import reference_rows
+from benchmarks.monitoring.windows import labelled, reference_rows
 from benchmarks.monitoring.work import spread
 from benchmarks.report import Bar, Report, Rows, arguments
 from monitoring.assessment import harm
@@ -35,7 +34,7 @@ from service.measures import Z95, wilson
 POLICY = Policy()
 WEEKS = 4
 SIZES = (200, 500, 1000)
-PER_DAY, SPREAD = 100.0, 1.0  # median of predictions a day, and of its logarithm the deviation
+PER_DAY, SPREAD = 60.0, 1.0  # median of predictions a day, and of its logarithm the deviation
 TWICE = 0.01
 DRIFTED = 0.4  # share of other rows where a tenant drifts
 LABELLED_TENANTS = 10  # every so many has labels,

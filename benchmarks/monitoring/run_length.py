@@ -7,224 +7,39 @@ length, on the same rows.
 """
 
 import math
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from benchmarks.monitoring.data import Population, Shift, populations, shifts
 from benchmarks.monitoring.plots import COLOURS, numbered
 from benchmarks.monitoring.publishing import PREFIX, published
-from benchmarks.monitoring.windows import reference_rows
+from benchmarks.monitoring.streams import (
+    ALIBI,
+    BEFORE,
+    CAP,
+    EQUAL,
+    LEFT_MIN,
+    REFERENCE,
+    SHARES,
+    SIZES,
+    TARGET,
+    TOLERANCES,
+    TWICE,
+    WINDOW,
+    DelayFound,
+    DelayPiece,
+    NullFound,
+    NullPiece,
+    all_populations,
+    all_shifts,
+    delayed,
+    name_of,
+    null,
+)
 from benchmarks.monitoring.work import spread
 from benchmarks.report import Bar, Report, Rows, arguments
-from monitoring import codec
-from monitoring.detectors import watch
-from monitoring.rows import HalfArray
-from service.measures import Estimate
-
-# Null streams.
-TARGET = 2000
-SIZES = (200, 500, 1000, 2000, 5000)
-TWICE = 0.01  # share of events that come twice
-LEFT_MIN = 4000  # rows outside the reference, for a stream that is not one sample over and over
-TOLERANCES = (0.0, 0.1)
-
-# Delays.
-EQUAL = 500  # the run length of both
-REFERENCE = 500  # rows: what alibi-detect's thresholds can be simulated for
-WINDOW = 20  # of alibi-detect
-BEFORE = 100  # healthy rows before the change
-CAP = 1500  # rows after it, at which a stream ends
-SHARES = (0.2, 0.4, 1.0)
-
-_ALIBI = "alibi-detect MMDDriftOnline"
-_Z95 = 1.96
-
-
-@dataclass(frozen=True, slots=True)
-class NullPiece:
-    """A reference, and how many rows to send after it."""
-
-    population: int
-    size: int
-    seed: int
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class NullFound:
-    """Alarms on a null stream, by tolerance."""
-
-    piece: NullPiece
-    alarms: dict[float, int]
-    state_bytes: tuple[int, int]  # after a tenth of the stream, and after all of it
-    seconds: float  # of CPU a row
-
-
-@dataclass(frozen=True, slots=True)
-class DelayPiece:
-    """A reference of a shift, and how many streams to send for each share."""
-
-    shift: int
-    seed: int
-    streams: int
-    nulls: int  # streams without a change, each until alibi-detect's alarm
-
-
-@dataclass(slots=True)
-class DelayFound:
-    """Delays by share and detector, at most `CAP`; and alibi-detect's null runs."""
-
-    piece: DelayPiece
-    delays: dict[float, dict[str, list[int]]] = field(default_factory=dict)
-    null_rows: dict[str, int] = field(default_factory=dict)
-    null_alarms: dict[str, int] = field(default_factory=dict)
-    history_bytes: int = 0  # that alibi-detect has gathered at the end of a stream
-
-
-@cache
-def _populations() -> list[Population]:
-    return populations()
-
-
-@cache
-def _shifts() -> list[Shift]:
-    return shifts()
-
-
-def name_of(tolerance: float) -> str:
-    """Return what the watch is called in tables."""
-    return f"watch, tolerance {tolerance:g}"
-
-
-def null(piece: NullPiece) -> NullFound:
-    """Send a null stream, and count alarms."""
-    population = _populations()[piece.population]
-    draw = np.random.default_rng([piece.population, piece.size, piece.seed, 7])
-    order = draw.permutation(len(population))
-    own = population.taken(order[: piece.size])
-    stream = repeated(population.embeddings[draw.choice(order[piece.size :], piece.rows)], draw)
-    alarms, sizes, seconds = {}, (0, 0), 0.0
-    for tolerance in TOLERANCES:
-        baseline = watch.baseline(reference_rows(own), seed=piece.seed, tolerance=tolerance)
-        assert baseline is not None
-        state = watch.State.begin(baseline)
-        began = time.process_time()
-        found = watch.update(baseline, state, stream[: len(stream) // 10], TARGET)
-        early = len(codec.encode(state))
-        rest = watch.update(baseline, state, stream[len(stream) // 10 :], TARGET)
-        seconds += (time.process_time() - began) / len(stream) / len(TOLERANCES)
-        alarms[tolerance] = len(found) + len(rest)
-        sizes = (max(sizes[0], early), max(sizes[1], len(codec.encode(state))))
-    return NullFound(piece, alarms, sizes, seconds)
-
-
-def repeated(stream: HalfArray, draw: np.random.Generator) -> HalfArray:
-    """Return a stream in which a share of the events comes twice, at once."""
-    times = 1 + (draw.random(len(stream)) < TWICE)
-    return np.repeat(stream, times, axis=0)[: len(stream)]
-
-
-def delayed(piece: DelayPiece) -> DelayFound:
-    """Send streams that change, to the watch and to alibi-detect."""
-    import torch
-    from alibi_detect.cd import MMDDriftOnline
-
-    shift = _shifts()[piece.shift]
-    draw = np.random.default_rng([piece.shift, piece.seed, 8])
-    order = draw.permutation(len(shift.usual))
-    own = shift.usual.taken(order[:REFERENCE])
-    rest, other = shift.usual.embeddings[order[REFERENCE:]], shift.other.embeddings
-    torch.set_num_threads(1)
-    torch.manual_seed(piece.seed)
-    theirs = MMDDriftOnline(
-        own.embeddings.astype(np.float32),
-        ert=EQUAL,
-        window_size=WINDOW,
-        n_bootstraps=10 * EQUAL,
-        backend="pytorch",
-        device="cpu",
-        verbose=False,
-    )
-    ours = {
-        name_of(tolerance): watch.baseline(
-            reference_rows(own), seed=piece.seed, tolerance=tolerance
-        )
-        for tolerance in TOLERANCES
-    }
-    found = DelayFound(piece)
-    for share in SHARES:
-        delays = found.delays[share] = {name: [] for name in (*ours, _ALIBI)}
-        for _ in range(piece.streams):
-            changed = draw.random(CAP) < share
-            after = np.where(
-                changed[:, None],
-                other[draw.integers(len(other), size=CAP)],
-                rest[draw.integers(len(rest), size=CAP)],
-            )
-            stream = np.concatenate([rest[draw.integers(len(rest), size=BEFORE)], after])
-            for name, baseline in ours.items():
-                assert baseline is not None
-                delays[name].append(_delay(_alarms(baseline, stream)))
-            delays[_ALIBI].append(_delay(_their_alarms(theirs, stream)))
-    _null_runs(found, ours, theirs, rest, draw)
-    return found
-
-
-def _alarms(baseline: watch.Baseline, stream: HalfArray) -> list[int]:
-    return watch.update(baseline, watch.State.begin(baseline), stream, EQUAL)
-
-
-def _their_alarms(detector: "object", stream: HalfArray) -> list[int]:
-    """Return where alibi-detect alarms, up to the first one after the change.
-
-    It begins anew after an alarm, as its documentation asks for.
-    """
-    detector.reset_state()  # type: ignore[attr-defined]
-    alarms = []
-    for row, embedding in enumerate(stream.astype(np.float32)):
-        if detector.predict(embedding)["data"]["is_drift"]:  # type: ignore[attr-defined]
-            alarms.append(row)
-            if row >= BEFORE:
-                break
-            detector.reset_state()  # type: ignore[attr-defined]
-    return alarms
-
-
-def _delay(alarms: Sequence[int]) -> int:
-    """Return how many rows after the change the first alarm came."""
-    return next((row - BEFORE + 1 for row in alarms if row >= BEFORE), CAP)
-
-
-def _null_runs(
-    found: DelayFound,
-    ours: dict[str, watch.Baseline | None],
-    theirs: "object",
-    rest: HalfArray,
-    draw: np.random.Generator,
-) -> None:
-    """Count alarms in streams without a change, of four run lengths each."""
-    for _ in range(found.piece.nulls):
-        stream = repeated(rest[draw.integers(len(rest), size=4 * EQUAL)], draw)
-        for name, baseline in ours.items():
-            assert baseline is not None
-            alarms = len(_alarms(baseline, stream))
-            found.null_alarms[name] = found.null_alarms.get(name, 0) + alarms
-            found.null_rows[name] = found.null_rows.get(name, 0) + len(stream)
-        theirs.reset_state()  # type: ignore[attr-defined]
-        for embedding in stream.astype(np.float32):
-            if theirs.predict(embedding)["data"]["is_drift"]:  # type: ignore[attr-defined]
-                found.null_alarms[_ALIBI] = found.null_alarms.get(_ALIBI, 0) + 1
-                theirs.reset_state()  # type: ignore[attr-defined]
-            kept = theirs._detector  # type: ignore[attr-defined]  # noqa: SLF001
-            found.history_bytes = max(
-                found.history_bytes, kept.test_stats.nbytes + kept.drift_preds.nbytes
-            )
-        found.null_rows[_ALIBI] = found.null_rows.get(_ALIBI, 0) + len(stream)
+from service.measures import Z95, Estimate
 
 
 def main() -> None:
@@ -234,14 +49,14 @@ def main() -> None:
     null_work = [
         NullPiece(number, size, seed, rows)
         for seed in range(seeds)
-        for number, population in enumerate(_populations())
+        for number, population in enumerate(all_populations())
         for size in SIZES
         if len(population) - size >= LEFT_MIN
     ]
     delay_work = [
         DelayPiece(shift, seed, streams, nulls)
         for seed in range(references)
-        for shift in range(len(_shifts()))
+        for shift in range(len(all_shifts()))
     ]
     nulls_found = spread(null, null_work, "null streams")
     delays = spread(delayed, delay_work, "streams that change")
@@ -251,7 +66,7 @@ def main() -> None:
         {
             "null streams": f"{len(null_work)} references of {SIZES[0]} to {SIZES[-1]:,} rows,"
             f" {rows:,} rows after each, {TWICE:.0%} of them twice; run length {TARGET:,}",
-            "changes": f"{'; '.join(shift.name for shift in _shifts())}; after {BEFORE} healthy"
+            "changes": f"{'; '.join(shift.name for shift in all_shifts())}; after {BEFORE} healthy"
             f" rows, {references} references of {REFERENCE} rows each, {streams} streams for each"
             f" share of other rows, run length {EQUAL}",
             "alibi-detect": f"MMDDriftOnline on the same streams, window {WINDOW},"
@@ -268,6 +83,7 @@ def main() -> None:
         f"The watch's state took {early:,} bytes after a tenth of the stream, {late:,} at its end.",
         f"alibi-detect had gathered {history:,} bytes of statistics by the end of its longest run.",
         f"A row costs the watch {cost_us:.0f} microseconds of CPU.",
+        "alibi-detect's thresholds do not reckon with events that come twice; ours must bear them.",
         f"Delays are cut at {CAP:,} rows. `fires always` alarms at each, `fires never` at none.",
         "alibi-detect bears no drift at all: the watch that is compared with it bears none either.",
         "Beside it stands one that bears a tenth of the rows, which is the sidecar's default.",
@@ -292,8 +108,8 @@ def run_length(alarms: int, rows: int) -> Estimate:
 
     By the square root's normal approximation; no alarm leaves no upper end.
     """
-    low = (max(0.0, math.sqrt(alarms + 0.25) - _Z95 / 2)) ** 2
-    high = (math.sqrt(alarms + 1) + _Z95 / 2) ** 2
+    low = (max(0.0, math.sqrt(alarms + 0.25) - Z95 / 2)) ** 2
+    high = (math.sqrt(alarms + 1) + Z95 / 2) ** 2
     return Estimate(
         rows / alarms if alarms else math.inf, rows / high, rows / low if low else math.inf
     )
@@ -333,7 +149,7 @@ def _null_table(found: Sequence[NullFound]) -> Rows:
 
 def _null_delay_table(found: Sequence[DelayFound]) -> Rows:
     rows = []
-    for name in (*map(name_of, TOLERANCES), _ALIBI):
+    for name in (*map(name_of, TOLERANCES), ALIBI):
         alarms = sum(one.null_alarms.get(name, 0) for one in found)
         sent = sum(one.null_rows[name] for one in found)
         rows.append((name, f"{sent:,}", str(alarms), _told(run_length(alarms, sent))))
@@ -346,9 +162,9 @@ def _delays(found: Sequence[DelayFound], shift: int, share: float, name: str) ->
 
 
 def _delay_table(found: Sequence[DelayFound]) -> Rows:
-    names = [*map(name_of, TOLERANCES), _ALIBI]
+    names = [*map(name_of, TOLERANCES), ALIBI]
     rows = []
-    for number, shift in enumerate(_shifts()):
+    for number, shift in enumerate(all_shifts()):
         for share in SHARES:
             each = [_delays(found, number, share, name) for name in names]
             means = [f"{np.mean(delays):,.0f} ({np.median(delays):,.0f})" for delays in each]
@@ -362,10 +178,10 @@ def ratio(found: Sequence[DelayFound], name: str) -> Estimate:
     logs = []
     for one in found:
         for share in SHARES:
-            ours, theirs = one.delays[share][name], one.delays[share][_ALIBI]
+            ours, theirs = one.delays[share][name], one.delays[share][ALIBI]
             logs.append(math.log(float(np.mean(ours)) / float(np.mean(theirs))))
     middle = float(np.mean(logs))
-    half = _Z95 * float(np.std(logs, ddof=1)) / math.sqrt(len(logs)) if len(logs) > 1 else math.nan
+    half = Z95 * float(np.std(logs, ddof=1)) / math.sqrt(len(logs)) if len(logs) > 1 else math.nan
     return Estimate(math.exp(middle), math.exp(middle - half), math.exp(middle + half))
 
 
@@ -421,10 +237,10 @@ def _draw(panels: Sequence[Axes], nulls: Sequence[NullFound], delays: Sequence[D
     left.set_xlabel("rows of the reference")
     left.set_ylabel("rows a false alarm, lower end of 95 %")
     left.legend(frameon=False)
-    names = [*map(name_of, TOLERANCES), _ALIBI]
+    names = [*map(name_of, TOLERANCES), ALIBI]
     for number, name in enumerate(names):
         means = [
-            float(np.mean([_delays(delays, i, share, name) for i in range(len(_shifts()))]))
+            float(np.mean([_delays(delays, i, share, name) for i in range(len(all_shifts()))]))
             for share in SHARES
         ]
         right.plot(SHARES, means, "-o", color=COLOURS[number], markersize=3, label=name)

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.monitoring.data import Population
 from monitoring.detectors import window_test
+from monitoring.labelled import Labelled
 from monitoring.references.rows import ReferenceRows
 from monitoring.rows import IntArray, Rows
 from monitoring.sketches.features import FeatureMap, bandwidths_of
@@ -55,6 +57,21 @@ def rows(of: Population, start_us: int = 0, step_us: int = 1_000_000) -> Rows:
         groups=nothing,
         audit=np.zeros(count, np.bool_),
         texts=nothing,
+    )
+
+
+def labelled(confidence: NDArray[np.float32], right: NDArray[np.bool_]) -> Labelled:
+    """Return labels that came by themselves, one a second."""
+    count = len(right)
+    when = 1_000_000 * np.arange(count, dtype=np.int64)
+    return Labelled(
+        came_us=when,
+        predicted_us=when,
+        class_index=np.zeros(count, np.int64),
+        confidence=confidence,
+        right=right,
+        audit=np.zeros(count, np.bool_),
+        audit_probability=np.zeros(count, np.float32),
     )
 
 

@@ -58,14 +58,15 @@ def whose(adapters: Estimate, inputs: Estimate) -> str | None:
     """Say whether the inputs moved, or only what the adapter makes of them; None: not known.
 
     `adapters` is the effect by the adapter's embeddings, `inputs` by the bare backbone's, each in
-    units of its own tolerance.
+    units of its own tolerance. Effects grow with the square of the share of rows that moved, so a
+    quarter is half as far.
     """
-    if not adapters.is_defined or not inputs.is_defined or adapters.value <= 1:
+    if not adapters.is_defined or not inputs.is_defined or adapters.lower <= 1:
         return None
     if inputs.lower > 1:
         return "the bare backbone sees other inputs too"
-    if inputs.upper <= 1:
-        return "the bare backbone sees the same inputs: what the adapter makes of them changed"
+    if inputs.upper < adapters.lower / 4:
+        return "the bare backbone sees little of it: what the adapter makes of its inputs changed"
     return None
 
 

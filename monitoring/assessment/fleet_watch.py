@@ -101,11 +101,21 @@ class FleetWatch:
         note.tick_us = end_us
         desk.set_note(_NOTE, codec.encode(note))
 
+    def forget(self, desk: Desk, tenant: str) -> None:
+        """Delete a tenant's report of this round."""
+        note = _decoded(desk.note(_NOTE))
+        if note.state.reports.pop(tenant, None) is not None:
+            desk.set_note(_NOTE, codec.encode(note))
+
     def _take_in(self, desk: Desk, note: _Note) -> None:
         reports: dict[str, list[float]] = {}
         tenants: set[str] = set()
         detectors = 0
-        for watched in desk.watched():
+        everybody = desk.watched()
+        known = {watched.tenant for watched in everybody}
+        waiting = note.state.reports.items()
+        note.state.reports = {tenant: paid for tenant, paid in waiting if tenant in known}
+        for watched in everybody:
             last_us = desk.totals(watched).last_us or 0
             if last_us < note.tick_us - _ACTIVE_US or desk.watch(watched) is None:
                 continue

@@ -6,6 +6,8 @@ interval is widened to the level at which all looks of the fleet together raise 
 alarms a week than their share of the budget (Bonferroni; see `fleet_watch.py`).
 """
 
+from typing import Literal, get_args
+
 from monitoring.assessment import alarms as life
 from monitoring.assessment.alarms import Alarms
 from monitoring.assessment.memo import Memo
@@ -13,6 +15,9 @@ from monitoring.assessment.policy import Policy
 from monitoring.report import Alarm, Figure
 from monitoring.triggers.rules import drop_of
 from service.measures import UNDEFINED, Estimate
+
+Harm = Literal["accuracy", "calibration"]
+HARM: tuple[Harm, ...] = get_args(Harm)  # the worse one first
 
 
 def judged(
@@ -23,30 +28,32 @@ def judged(
     `reference` is the accuracy of the hold-out, `wider` the level. An alarm ends when its figure
     is within the objective again, or is no longer known.
     """
-    time_s = end_us / 1e6
-    error = estimate_of(memo.calibration_error)
-    alarms = _turned(
-        alarms,
-        "calibration",
-        _widened(error, wider),
-        policy.calibration_error_max,
-        f"confidence is off by {error.value:.3f} ({_interval(error)}),"
-        f" {policy.calibration_error_max:g} is tolerated: probabilities no longer mean what they"
-        f" say, by {memo.calibration_error.count} labels",
-        time_s,
+    told = reasons(memo, reference, policy)
+    figures: tuple[tuple[Harm, Estimate, float], ...] = (
+        ("calibration", estimate_of(memo.calibration_error), policy.calibration_error_max),
+        ("accuracy", drop_of(reference, estimate_of(memo.accuracy)), policy.accuracy_drop_max),
     )
-    accuracy = estimate_of(memo.accuracy)
+    for kind, figure, limit in figures:
+        alarms = _turned(alarms, kind, _widened(figure, wider), limit, told[kind], end_us / 1e6)
+    return alarms
+
+
+def reasons(memo: Memo, reference: Estimate, policy: Policy) -> dict[Harm, str]:
+    """Return what the label figures say now, in a sentence each."""
+    error, accuracy = estimate_of(memo.calibration_error), estimate_of(memo.accuracy)
     drop = drop_of(reference, accuracy)
-    return _turned(
-        alarms,
-        "accuracy",
-        _widened(drop, wider),
-        policy.accuracy_drop_max,
-        f"accuracy is {accuracy.value:.3f} ({_interval(accuracy)}), the hold-out's was"
-        f" {reference.value:.3f}: a drop of {drop.value:.3f} ({_interval(drop)}) where"
-        f" {policy.accuracy_drop_max:g} is tolerated, by {memo.accuracy.count} labels",
-        time_s,
-    )
+    return {
+        "calibration": (
+            f"confidence is off by {error.value:.3f} ({_interval(error)}),"
+            f" {policy.calibration_error_max:g} is tolerated: probabilities no longer mean what"
+            f" they say, by {memo.calibration_error.count} labels"
+        ),
+        "accuracy": (
+            f"accuracy is {accuracy.value:.3f} ({_interval(accuracy)}), the hold-out's was"
+            f" {reference.value:.3f}: a drop of {drop.value:.3f} ({_interval(drop)}) where"
+            f" {policy.accuracy_drop_max:g} is tolerated, by {memo.accuracy.count} labels"
+        ),
+    }
 
 
 def _turned(

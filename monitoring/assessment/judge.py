@@ -20,6 +20,7 @@ from monitoring.assessment import conditions, drift, examples, harm, labels
 from monitoring.assessment.bad_inputs import bad_inputs
 from monitoring.assessment.comparison import Comparison, comparison_of
 from monitoring.assessment.fleet_watch import FleetWatch, reported
+from monitoring.assessment.lasting import lasting
 from monitoring.assessment.memo import Memo, read_memo
 from monitoring.assessment.policy import Policy
 from monitoring.assessment.verdict import verdict
@@ -107,6 +108,10 @@ class Judge:
         """Return in how many rows a watch may raise one false alarm, at each row."""
         return self._fleet.run_lengths(desk, time_us, latest_us)
 
+    def forget(self, desk: Desk, tenant: str) -> None:
+        """Delete what the fleet's round holds of a tenant."""
+        self._fleet.forget(desk, tenant)
+
     def alarmed(self, desk: Desk, watched: Watched, time_us: int, prediction_id: str) -> None:
         """Begin an alarm, or take note that the one that is on was raised again."""
         memo = read_memo(desk.memo(watched))
@@ -144,7 +149,8 @@ class Judge:
         memo.reported = reported(desk, watched)
         alarms = self._alarms(look)
         desk.set_alarms(watched, alarms)
-        memo.state, memo.why = verdict(alarms, memo.effect, comparison, reading, whose)
+        told = harm.reasons(memo, labels.reference_accuracy(comparison.reference), policy)
+        memo.state, memo.why = verdict(alarms, told, memo.effect, comparison, reading, whose)
         self._trigger(look, alarms)
         desk.set_memo(watched, codec.encode(memo))
         desk.add_history(watched, _point(memo, alarms))
@@ -246,11 +252,12 @@ class Judge:
         """Return the alarms after this look."""
         desk, watched, memo = look.desk, look.watched, look.memo
         end_s = look.end_us / _SECOND_US
+        alarms = lasting(desk, watched, end_s)
         if not life.can_last(watched.role, desk.standing(watched)):
-            return life.all_ended(desk.alarms(watched), end_s)
+            return alarms
         wider = self._fleet.label_level(desk, memo.labels_seen)
         accuracy = labels.reference_accuracy(look.comparison.reference)
-        alarms = harm.judged(desk.alarms(watched), memo, accuracy, self._policy, wider, look.end_us)
+        alarms = harm.judged(alarms, memo, accuracy, self._policy, wider, look.end_us)
         if look.window is not None and _is_over(memo, look.window):
             alarms = life.ended(alarms, "drift", end_s)
         return alarms

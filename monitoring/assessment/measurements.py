@@ -71,7 +71,12 @@ class StateMeasurements:
             drift_effect=memo.effect.value,
             drift_pvalue=memo.pvalue,
             drift_evidence_log10=memo.evidence_log10,
-            drift_alarm=alarm and life.can_last(watched.role, standing),
+            # Where nothing watches, there is no alarm to be off.
+            drift_alarm=(
+                alarm and life.can_last(watched.role, standing)
+                if alarm or view.watch(watched) is not None
+                else None
+            ),
             calibration_error=memo.calibration_error,
             brier=memo.brier,
             accuracy=memo.accuracy,

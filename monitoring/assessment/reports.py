@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from monitoring.assessment import alarms as life
 from monitoring.assessment import examples, labels
 from monitoring.assessment.comparison import Comparison, comparison_of, reference_info
 from monitoring.assessment.examples import Far
 from monitoring.assessment.fleet_watch import FleetWatch
-from monitoring.assessment.memo import Memo, read_memo
+from monitoring.assessment.lasting import lasting
+from monitoring.assessment.memo import read_memo
 from monitoring.assessment.policy import Policy
 from monitoring.assessment.projection import name_of, projected
 from monitoring.assessment.verdict import as_of_now
@@ -24,7 +24,6 @@ from monitoring.report import (
     GroupReport,
     LogState,
     Sample,
-    Standing,
     TriggerReport,
     VersionReport,
     Watch,
@@ -124,7 +123,7 @@ class StateReports:
             view.standing(watched),
         )
         found = view.reference(watched)
-        alarms = _alarms(view, watched, standing, memo)
+        alarms = lasting(view, watched, view.watermark_us / _SECOND_US)
         state, why = as_of_now(memo.state, memo.why, alarms, standing)
         return AdapterLine(
             tenant=watched.tenant,
@@ -151,7 +150,7 @@ class StateReports:
         standing, comparison = view.standing(watched), comparison_of(view, watched)
         reference = comparison.reference
         now_us = view.watermark_us + 1
-        alarms = _alarms(view, watched, standing, memo)
+        alarms = lasting(view, watched, view.watermark_us / _SECOND_US)
         state, why = as_of_now(memo.state, memo.why, alarms, standing)
         groups = labels.by_group(view, watched, reference, policy, now_us)
         counts = view.groups(watched)
@@ -245,16 +244,6 @@ def _rank(view: View, watched: Watched) -> tuple[int, int, float]:
     standing = view.standing(watched)
     last_s = seconds(view.totals(watched).last_us) or 0.0
     return _FIRST[standing], watched.role != standing, -last_s
-
-
-def _alarms(view: View, watched: Watched, standing: Standing, memo: Memo) -> life.Alarms:
-    """Return the alarms as they are now: those that cannot last ended with the last rollout."""
-    alarms = view.alarms(watched)
-    if life.can_last(watched.role, standing) or not life.any_active(alarms):
-        return alarms
-    marks = view.rollouts(watched.tenant, watched.adapter)
-    last_s = marks[-1].time_s if marks else 0.0
-    return life.all_ended(alarms, max(last_s, memo.time_us / _SECOND_US))
 
 
 def _worst_first(line: AdapterLine) -> tuple[int, float, str, str]:

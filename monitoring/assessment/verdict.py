@@ -1,26 +1,31 @@
 """How a version stands, in one word and one sentence for whoever is on call."""
 
-from monitoring.assessment.alarms import Alarms, Kind, active, any_active
-from monitoring.assessment.comparison import Comparison
-from monitoring.report import Figure, Standing, State
+from collections.abc import Mapping
 
-HARM: tuple[Kind, ...] = ("accuracy", "calibration")
+from monitoring.assessment.alarms import Alarms, active, any_active
+from monitoring.assessment.comparison import Comparison
+from monitoring.assessment.harm import HARM, Harm
+from monitoring.report import Figure, Standing, State
 
 
 def verdict(
-    alarms: Alarms, effect: Figure, comparison: Comparison, reading: str, whose: str | None = None
+    alarms: Alarms,
+    harm: Mapping[Harm, str],
+    effect: Figure,
+    comparison: Comparison,
+    reading: str,
+    whose: str | None = None,
 ) -> tuple[State, str]:
     """Return state and sentence; what hurts users goes before what only moved.
 
-    `reading` tells how far the newest window is, `whose` whether inputs or adapter moved. An alarm
-    is one that is on. Drift beyond its tolerance without an alarm is a warning, since the watch
-    alone keeps the budget of false alarms.
+    `harm` is what label figures say, `reading` how far the newest window is, `whose` whether
+    inputs or adapter moved. An alarm is one that is on. Drift beyond its tolerance without an
+    alarm is a warning, since the watch alone keeps the budget of false alarms.
     """
     told = reading if whose is None else f"{reading}; {whose}"
     for kind in HARM:
-        alarm = active(alarms, kind)
-        if alarm is not None:
-            return "alarm", alarm.reason
+        if active(alarms, kind) is not None:
+            return "alarm", harm[kind]
     if active(alarms, "drift") is not None:
         return "alarm", f"inputs changed; the newest window is {told}"
     if comparison.source == "none":

@@ -19,7 +19,7 @@ from monitoring.rows import FloatArray, IntArray
 
 WEEK_US = 7 * 86_400 * 10**6
 
-_WATCHES, _FLEET, _WINDOWS, _LABELS = 0.7, 0.1, 0.1, 0.1
+_WATCHES, _FLEET, _LABELS = 0.7, 0.1, 0.2
 _DAY_US = 86_400 * 10**6
 
 
@@ -29,7 +29,6 @@ class Budget:
 
     watches: float  # all continuous watches together
     fleet: float  # the fleet detector
-    windows: float  # all window tests together
     labels: float  # all tests of labels together
 
     @staticmethod
@@ -40,7 +39,6 @@ class Budget:
         return Budget(
             watches=_WATCHES * alarms_per_week,
             fleet=_FLEET * alarms_per_week,
-            windows=_WINDOWS * alarms_per_week,
             labels=_LABELS * alarms_per_week,
         )
 

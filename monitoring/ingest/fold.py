@@ -54,6 +54,10 @@ class Fold:
         with self._state.turns:
             self._fold(frame)
 
+    def forget(self, tenant: str) -> None:
+        """Have the judge delete what it keeps of a tenant; hold the state meanwhile."""
+        self._judge.forget(self._desk, tenant)
+
     def tick(self, now_us: int) -> bool:
         """Close the buckets that are over by a time; return whether there was one.
 

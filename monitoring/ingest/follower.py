@@ -241,6 +241,7 @@ class Follower:
             with state.turns:
                 for tenant, token in new.items():
                     state.erase(tenant, token)
+                self._fold.forget(tenant)
             self._wiping = self._unwritten = True  # until nothing of it is on the disk
         if self._unwritten:
             self._unwritten = not self._checkpoint(self._reader.cursor())

@@ -135,7 +135,6 @@ class Labelling:
         }
         return self._state.labels.find(last, names)
 
-
     def _seen(self, owner: WatchedOwner, row: LabelRow) -> LabelSeen:
         """Return a label that another version's answer got, as one of this version's rows."""
         other: Head | None = self._state.objects.get(row.owner, Kind.HEAD)

@@ -26,6 +26,10 @@ class Judge(Maker, Protocol):
         """
         ...
 
+    def forget(self, desk: Desk, tenant: str) -> None:
+        """Delete what is kept of a tenant outside its versions' own memos."""
+        ...
+
     def alarmed(self, desk: Desk, watched: Watched, time_us: int, prediction_id: str) -> None:
         """Take note that a version's watch raised an alarm at a row, in the log's order."""
         ...

@@ -6,6 +6,7 @@ from typing import Any
 
 from monitoring.report import Mark, Standing
 from monitoring.state.directory import Directory
+from monitoring.state.eviction import leaving
 from monitoring.state.kinds import Kind
 from monitoring.state.limits import Limits
 from monitoring.state.objects import Objects
@@ -105,11 +106,11 @@ class Adapters:
         self._drop([owner for owner in self.owners if owner.tenant == tenant])
 
     def evict(self, last_us: Callable[[AdapterOwner], int]) -> None:
-        """Delete adapters beyond the bound, those first that were silent longest."""
+        """Delete adapters beyond the bound, of the tenants first that have most."""
         excess = len(self.owners) - self._limits.versions_max
         if excess > 0:
-            oldest = sorted(self.owners, key=lambda owner: (last_us(owner), owner.id))
-            self._drop(oldest[: excess + self._limits.versions_max // 64])
+            count = excess + self._limits.versions_max // 64
+            self._drop(leaving(self.owners, last_us, count))
 
     def _drop(self, owners: list[AdapterOwner]) -> None:
         self._objects.drop_owners(owner.id for owner in owners)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from monitoring.references.rows import ReferenceRows
 from monitoring.state.directory import Directory, Moved
+from monitoring.state.eviction import leaving
 from monitoring.state.kinds import Kind
 from monitoring.state.limits import Limits
 from monitoring.state.objects import Objects
@@ -228,11 +229,11 @@ class References:
         self._objects.put(pool.id, Kind.POOL, rows)
 
     def evict(self, last_us: Callable[[ReferenceOwner], int]) -> None:
-        """Delete references beyond the bound, those first that were longest not used."""
+        """Delete references beyond the bound, of the tenants first that have most."""
         excess = len(self.owners) - self._limits.versions_max
         if excess > 0:
-            oldest = sorted(self.owners, key=lambda owner: (last_us(owner), owner.id))
-            self._drop(oldest[: excess + self._limits.versions_max // 64])
+            count = excess + self._limits.versions_max // 64
+            self._drop(leaving(self.owners, last_us, count))
 
     def settle(self) -> None:
         """Keep what was made anew because the settings changed; a reader may have asked for it."""

@@ -10,6 +10,7 @@ from monitoring.sketches.sample import RowSample
 from monitoring.sketches.sketch import Sketch
 from monitoring.state.calendar import DAY_US, HOUR_US, SECOND_US, Calendar, start_of
 from monitoring.state.directory import Directory
+from monitoring.state.eviction import leaving
 from monitoring.state.head import Head
 from monitoring.state.history import add_point
 from monitoring.state.kinds import Kind
@@ -107,15 +108,11 @@ class Versions:
         self._on_gone(ids)
 
     def evict(self) -> None:
-        """Delete versions beyond the bound, those first that were silent longest."""
+        """Delete versions beyond the bound, of the tenants first that have most."""
         excess = len(self.owners) - self._limits.versions_max
         if excess > 0:
-            oldest = heapq.nsmallest(
-                excess + self._limits.versions_max // 64,
-                self.owners,
-                key=lambda owner: (owner.last_us, owner.id),
-            )
-            self.drop(oldest)
+            count = excess + self._limits.versions_max // 64
+            self.drop(leaving(self.owners, lambda owner: owner.last_us, count))
 
     # --- rows come -----------------------------------------------------------------------
 

@@ -89,14 +89,6 @@ def checked(address: str) -> httpx.URL:
     return url
 
 
-def shown(address: str) -> str:
-    """Return what may be logged of an address: not its path or query, where tokens are put."""
-    url = checked(address)
-    port = f":{url.port}" if url.port is not None else ""
-    host = f"[{url.host}]" if ":" in url.host else url.host
-    return f"{url.scheme}://{host}{port}"
-
-
 def _is_loopback(url: httpx.URL) -> bool:
     try:
         return ipaddress.ip_address(url.host).is_loopback

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from monitoring.report import FleetReport
+from monitoring.report import AdapterReport, FleetReport, VersionReport
 from monitoring.web.gate import Caller, unknown_tenant
 from monitoring.web.reports import Reports
 
@@ -47,7 +48,8 @@ class Documents:
     def adapter(self, caller: Caller, tenant: str, adapter: str) -> Document:
         """Return an adapter's report; raise `UnknownWatched`."""
         caller.require_sight(tenant)
-        return _document(self._reports.adapter(tenant, adapter))
+        report = self._reports.adapter(tenant, adapter)
+        return _document(report if caller.is_operator else _own_adapter(report))
 
 
 def _own(report: FleetReport, tenant: str) -> dict[str, Any]:
@@ -60,6 +62,18 @@ def _own(report: FleetReport, tenant: str) -> dict[str, Any]:
         whole[name] = [line for line in whole[name] if line["tenant"] == tenant]
     log = dict.fromkeys(whole["log"]) | {"lag_s": whole["log"]["lag_s"]}
     return whole | {"log": log, "fleet": None, "problems": []}
+
+
+def _own_adapter(report: AdapterReport) -> AdapterReport:
+    """Return a report as a tenant sees it: no dot is of a row of another tenant's hold-out."""
+    return replace(report, versions=tuple(map(_own_version, report.versions)))
+
+
+def _own_version(version: VersionReport) -> VersionReport:
+    if version.reference.source != "pooled":
+        return version
+    own = tuple(point for point in version.projection if point.prediction_id is not None)
+    return replace(version, projection=own)
 
 
 def _document(value: Any) -> Document:

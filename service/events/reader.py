@@ -25,7 +25,7 @@ from service.events.folder import (
 from service.events.frames import Header
 from service.events.order import promise_of
 from service.events.ports import CLOCK, Clock
-from service.events.schema import column_of
+from service.events.schema import UnknownSchema, column_of
 from service.events.segments import SegmentReader
 
 _FILES = 64  # that are kept open
@@ -147,7 +147,7 @@ class LogReader:
         store_cursor(self._folder, self._name, self.cursor() if cursor is None else cursor)
 
     def backlog(self) -> Backlog:
-        """Return how much is unread."""
+        """Return how much is unread, also of what a later version of this software wrote."""
         self._survey()
         size = count = 0
         oldest_us: int | None = None
@@ -158,11 +158,20 @@ class LogReader:
                 read = track.place.offset if number == track.place.segment else 0
                 left = max(0, _size(file) - read)
                 size, count = size + left, count + (left > 0)
-            head = self._peek(track)
-            if head is not None and (oldest_us is None or head.written_us < oldest_us):
-                oldest_us = head.written_us
+            written_us = self._oldest_us(track)
+            if written_us is not None and (oldest_us is None or written_us < oldest_us):
+                oldest_us = written_us
         lag_s = 0.0 if oldest_us is None else self._clock.wall_s() - oldest_us / 1e6
         return Backlog(size, count, max(0.0, lag_s))
+
+    def _oldest_us(self, track: _Track) -> int | None:
+        """Return when the next frame was written; of a segment that cannot be read, the file."""
+        try:
+            head = self._peek(track)
+        except UnknownSchema:
+            file = track.files.get(track.place.segment)
+            return None if file is None else _written_us(file)
+        return None if head is None else head.written_us
 
     def __enter__(self) -> Self:
         return self
@@ -307,6 +316,13 @@ class LogReader:
 
 def _moved(place: Place, reader: SegmentReader) -> Place:
     return Place(place.segment, reader.frame, reader.offset, place.sequence)
+
+
+def _written_us(file: SegmentFile) -> int | None:
+    try:
+        return file.path.stat().st_mtime_ns // 1000
+    except FileNotFoundError:  # sealed or deleted since
+        return None
 
 
 def _size(file: SegmentFile) -> int:

@@ -110,6 +110,9 @@ class FakeJudge:
         lengths = 2e7 + (time_us - before) % 1000 + desk.watermark_us % 1000
         return lengths, int(time_us[-1]) if len(time_us) else latest_us
 
+    def forget(self, desk: Desk, tenant: str) -> None:
+        self.told.append(("forget", tenant, len(desk.watched(tenant))))
+
     def alarmed(self, desk: Desk, watched: Watched, time_us: int, prediction_id: str) -> None:
         self.told.append(("alarmed", watched, time_us, prediction_id))
         alarm = Alarm(

@@ -416,6 +416,19 @@ def test_a_segment_of_a_later_version_stops_the_reader_with_its_name(tmp_path: P
         read_all(tmp_path)
 
 
+def test_what_a_later_version_wrote_counts_as_unread(tmp_path: Path) -> None:
+    def change(data: bytearray, at: list[tuple[int, int]]) -> None:
+        later = schema_payload(SCHEMA.with_metadata({"tenantry.events": "2"}))
+        data[: at[0][0]] = segment_head(later)
+
+    damaged(tmp_path, change)
+    with LogReader(tmp_path, "late") as reader:
+        backlog = reader.backlog()
+    assert backlog.bytes > 0
+    assert backlog.segments >= 1
+    assert backlog.lag_s > 0
+
+
 @pytest.mark.parametrize("lost", [1, 60, 200])
 def test_what_a_death_tore_at_the_end_is_no_damage(tmp_path: Path, lost: int) -> None:
     path = damaged(tmp_path, lambda data, _: data.__delitem__(slice(len(data) - lost, None)))

@@ -264,8 +264,11 @@ def test_an_erasure_is_final_though_the_disk_did_not_take_it_at_once(
     assert b"text of globex" in stored(rig.folder)
 
 
-def test_an_erasure_is_final_though_a_process_died_in_it(tmp_path: Path) -> None:
+def test_an_erasure_is_final_though_a_process_died_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rig = rig_of(tmp_path)
+    monkeypatch.setattr(rig.state, "database", Database(rig.folder, busy_s=0.01))
     write(rig.events, "acme", "globex")
     rig.follower.catch_up()
     erase(rig.events, "acme")
@@ -282,6 +285,14 @@ def test_an_erasure_is_final_though_a_process_died_in_it(tmp_path: Path) -> None
     assert b"text of acme" not in stored(tmp_path / "died" / "monitor")
     again.follower.stop()
     again.state.close()
+
+
+def test_the_judge_hears_of_an_erasure_when_the_versions_are_gone(rig: Rig) -> None:
+    write(rig.events, "acme", "globex")
+    rig.follower.catch_up()
+    erase(rig.events, "acme")
+    rig.follower.catch_up()
+    assert [told for told in rig.judge.told if told[0] == "forget"] == [("forget", "acme", 0)]
 
 
 def test_a_tenant_that_comes_back_after_its_erasure_is_watched(rig: Rig) -> None:

@@ -153,3 +153,14 @@ def test_it_is_a_dictionary_that_outlives_its_process(
         for start in range(3):
             assert some.get(owner, Kind.HISTORY, start) == expected.get((owner, start))
     database.close()
+
+
+def test_what_was_never_written_weighs_what_it_takes(database: Database) -> None:
+    heavy = {Kind.FINE: Codec(bytes, bytes, lambda value, _: len(value))}
+    some = Objects(database, heavy, 1 << 20)
+    some.add(1, Kind.FINE, bytes(300_000))
+    some.add(2, Kind.FINE, b"light")
+    assert 300_000 < some.changed_bytes < 350_000
+    checkpoint(database, some)
+    assert some.changed_bytes == 0
+    assert some.loaded_bytes == 300_005

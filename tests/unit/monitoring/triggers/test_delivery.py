@@ -218,6 +218,7 @@ def test_what_one_attempt_meets_does_not_end_all_sending(
             self.asked = Event()
 
         def post(self, body: bytes, headers: Mapping[str, str]) -> Outcome:
+            del body, headers
             self.asked.set()
             raise UnicodeError("a name that no resolver takes")
 
@@ -231,5 +232,4 @@ def test_what_one_attempt_meets_does_not_end_all_sending(
         clock.time_s += DAY_S
         delivery.wake()
     delivery.close()
-    assert delivery.problem == "retrain triggers cannot be sent: UnicodeError"
     assert only(database).delivered == "waiting"

@@ -1,7 +1,7 @@
 import pytest
 
 from monitoring.errors import InvalidMonitorSettings
-from monitoring.triggers.posting import HttpPoster, checked, shown
+from monitoring.triggers.posting import HttpPoster, checked
 
 
 @pytest.mark.parametrize(
@@ -28,20 +28,6 @@ def test_other_addresses_are_refused_and_not_repeated(address: str, told: str) -
     with pytest.raises(InvalidMonitorSettings, match=told) as caught:
         checked(address)
     assert "secret" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("address", "told"),
-    [
-        (
-            "https://user:secret@retrain.example/hooks/secret?token=secret",
-            "https://retrain.example",
-        ),
-        ("http://[::1]:8080/secret", "http://[::1]:8080"),
-    ],
-)
-def test_what_is_shown_of_an_address_holds_no_secret(address: str, told: str) -> None:
-    assert shown(address) == told
 
 
 def test_an_environment_that_nothing_can_be_sent_with_is_told_at_start(

@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry
 from monitoring import errors
 from monitoring.report import AdapterReport, FleetReport
 from monitoring.web.app import Parts, create_app
-from monitoring.web.gate import gate_of
+from monitoring.web.documents import Documents
+from monitoring.web.gate import OPERATOR, Caller, gate_of
 from monitoring.web.metrics import Metrics
 from monitoring.web.problems import KINDS, Refused
 from tests.fakes.reports import FakeReports, figure
@@ -53,6 +54,16 @@ class Odd(FakeReports):
         bad = figure(float("nan"), float("inf"), 3)
         calibration = replace(report.versions[0].calibration, error=bad)
         return replace(report, versions=(replace(report.versions[0], calibration=calibration),))
+
+
+class Lent(FakeReports):
+    """Compares with the rows of others."""
+
+    def adapter(self, tenant: str, adapter: str) -> AdapterReport:
+        report = super().adapter(tenant, adapter)
+        [version, *others] = report.versions
+        lent = replace(version, reference=replace(version.reference, source="pooled"))
+        return replace(report, versions=(lent, *others))
 
 
 @asynccontextmanager
@@ -196,6 +207,17 @@ async def test_probes_need_no_key_and_no_name(*, keyed: bool, method: str) -> No
     assert live.status_code == 200
     assert ready.status_code == 503
     assert ready.headers["retry-after"] == "1"
+
+
+async def test_a_tenant_sees_no_row_of_a_reference_that_others_lent() -> None:
+    documents = Documents(Lent())
+
+    def dots(caller: Caller) -> set[bool]:
+        [version, *_] = json.loads(documents.adapter(caller, "acme", "support").body)["versions"]
+        return {dot["prediction_id"] is None for dot in version["projection"]}
+
+    assert dots(OPERATOR) == {True, False}
+    assert dots(Caller("acme")) == {False}
 
 
 async def test_it_is_ready_once_nothing_stands_against_it() -> None:

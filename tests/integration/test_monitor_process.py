@@ -1,0 +1,341 @@
+"""`tenantry monitor` as a process: what it answers, how it ends, what it says when it cannot."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service.registry.database import Database
+from service.registry.keys import make
+from service.registry.records import RegistryLimits
+from tests.fakes.logs import DAY_S, written_log
+from tests.fakes.traffic import Tenant
+from tests.fakes.world import STEP_S, write_world
+
+TENANTRY = Path(sys.executable).with_name("tenantry")
+NAMES = ("drifts", "shy", "rolls")
+WORST_FIRST = ("drifts", "rolls", "shy")
+HOURS = 28.0
+PATIENCE_S = 60.0
+ADMIN = "correct-horse-battery-staple"
+BUCKET = {"TENANTRY_MONITOR_BUCKET_S": str(round(STEP_S)), "TENANTRY_MONITOR_POLL_S": "0.1"}
+PLAIN = {name: value for name, value in os.environ.items() if not name.startswith("TENANTRY_")}
+
+
+class Process:
+    """A sidecar that runs, and what it says."""
+
+    def __init__(self, state: Path, variables: dict[str, str]) -> None:
+        self.said: list[str] = []
+        self.process = subprocess.Popen(
+            [TENANTRY, "monitor", "--state", state, "--port", "0"],
+            env=PLAIN | BUCKET | variables,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        wait_until(lambda: self._address() is not None or self.process.poll() is not None)
+        address = self._address()
+        assert address is not None, self.said
+        self.http = httpx.Client(base_url=address, trust_env=False, timeout=20.0)
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said.append(line.rstrip())
+
+    def _address(self) -> str | None:
+        found = re.search(r"listening on (http://\S+),", "\n".join(self.said))
+        return None if found is None else found[1]
+
+    def wait_until_ready(self) -> None:
+        wait_until(lambda: self.http.get("/readyz").status_code == 200)
+        wait_until(lambda: any("caught up with the event log" in line for line in self.said))
+
+    def wait_until_settled(self) -> None:
+        """Wait until the last bucket of the log is over, by the clock."""
+        self.wait_until_ready()
+        wait_until(lambda: self._history()[-1]["time_s"] == DAY_S + HOURS * 3600)
+
+    def _history(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.report("/shy/support")["versions"][0]["history"]
+        return found
+
+    def report(self, path: str = "", **headers: str) -> Any:
+        answer = self.http.get(f"/v1/report{path}", headers=headers)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def end(self, number: signal.Signals) -> int:
+        self.http.close()
+        self.process.send_signal(number)
+        status = self.process.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return status
+
+
+@contextmanager
+def monitor(state: Path, **variables: str) -> Iterator[Process]:
+    process = Process(state, variables)
+    try:
+        yield process
+    finally:
+        if process.process.poll() is None:
+            process.end(signal.SIGKILL)
+
+
+def run(*arguments: object, **variables: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [TENANTRY, "monitor", *map(str, arguments)],
+        env=PLAIN | BUCKET | variables,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    until_s = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < until_s
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("log") / "events"
+    write_world(folder, *NAMES, hours=HOURS)
+    return folder
+
+
+@pytest.fixture
+def state(events: Path, tmp_path: Path) -> Path:
+    """A state directory whose log was never read."""
+    (tmp_path / "events").symlink_to(events, target_is_directory=True)
+    return tmp_path
+
+
+def timeless(fleet: dict[str, Any]) -> dict[str, Any]:
+    """Return a report without what tells of now."""
+    return fleet | {"made_s": 0, "log": fleet["log"] | {"lag_s": 0}}
+
+
+def test_it_answers_as_the_wire_says_and_ends_with_0(state: Path) -> None:
+    with monitor(state) as process:
+        process.wait_until_settled()
+        http = process.http
+        assert http.get("/livez").json() == {"live": True}
+        assert http.get("/readyz").json() == {"ready": True}
+        page = http.get("/")
+        assert page.status_code == 200
+        assert page.headers["content-type"].startswith("text/html")
+        fleet = process.report()
+        assert [line["tenant"] for line in fleet["adapters"]] == list(WORST_FIRST)
+        assert fleet["adapters"][0]["state"] == "alarm"
+        assert fleet["problems"] == []
+        assert fleet["log"]["backlog_bytes"] == 0
+        assert [line["tenant"] for line in process.report("/shy")["adapters"]] == ["shy"]
+        adapter = process.report("/rolls/support")
+        assert next((one["version"], one["role"]) for one in adapter["versions"]) == (2, "live")
+        assert len(adapter["rollouts"]) == 3
+        for path in ("/nobody", "/drifts/nothing"):
+            answer = http.get(f"/v1/report{path}")
+            assert answer.status_code == 404
+            assert answer.headers["content-type"] == "application/problem+json"
+        metrics = http.get("/metrics").text
+        labels = '{adapter="support",tenant="drifts",version="1"}'
+        assert f"tenantry_drift_alarm{labels} 1.0" in metrics
+        assert "process_resident_memory_bytes" in metrics
+        idle = re.search(r"^tenantry_monitor_idle_seconds (\S+)$", metrics, re.MULTILINE)
+        assert idle is not None
+        assert 0 <= float(idle[1]) < PATIENCE_S
+        assert process.end(signal.SIGTERM) == 0
+    assert process.said[-1].endswith("INFO stopped")
+    assert not any("Traceback" in line for line in process.said)
+
+
+def test_off_a_terminal_it_says_how_much_it_reads_and_when_it_has(state: Path) -> None:
+    with monitor(state) as process:
+        process.wait_until_ready()
+        told = "\n".join(process.said)
+        assert re.search(r"INFO reading the event log: \d+\.\d MB", told)
+        assert re.search(r"INFO caught up with the event log in \d+\.\d s", told)
+        assert "\x1b" not in told, "no bar"
+
+
+def test_a_signal_ends_it_while_it_catches_up(state: Path) -> None:
+    with monitor(state, TENANTRY_MONITOR_CHECKPOINT_S="1000") as process:
+        unready = process.http.get("/readyz")
+        assert unready.status_code == 503
+        assert unready.json()["reason"].startswith("catching up with the event log")
+        assert process.end(signal.SIGTERM) == 0
+    assert not any("caught up" in line for line in process.said)
+    with monitor(state) as process:
+        process.wait_until_ready()
+        assert process.report()["log"]["events"] > 0
+
+
+def test_a_second_sidecar_on_the_same_state_says_so_in_one_line(state: Path) -> None:
+    with monitor(state) as process:
+        second = run("--state", state, "--port", 0)
+        assert second.returncode == 1
+        assert second.stderr == (
+            f"tenantry monitor: another sidecar works on {state / 'monitor'};"
+            " stop it, or name another --state\n"
+        )
+        assert process.http.get("/livez").status_code == 200
+
+
+def test_after_kill_9_at_any_moment_it_resumes(state: Path, tmp_path_factory: Any) -> None:
+    other = tmp_path_factory.mktemp("undisturbed")
+    (other / "events").symlink_to(state / "events", target_is_directory=True)
+    with monitor(other) as process:
+        process.wait_until_settled()
+        expected = timeless(process.report())
+        adapter = process.report("/drifts/support")
+    draw = random.Random(3)
+    for _ in range(3):
+        with monitor(state, TENANTRY_MONITOR_CHECKPOINT_S="0.1") as process:
+            time.sleep(draw.uniform(0.2, 1.5))
+            assert process.end(signal.SIGKILL) == -signal.SIGKILL
+    with monitor(state) as process:
+        process.wait_until_settled()
+        assert timeless(process.report()) == expected
+        assert process.report("/drifts/support") == adapter
+
+
+def test_a_report_is_written_alone_and_beside_a_running_sidecar(state: Path) -> None:
+    out = state / "report.html"
+    alone = run("report", "--state", state, "--out", out)
+    assert (alone.returncode, alone.stdout) == (0, f"wrote {out}\n"), alone.stderr
+    assert alone.stderr == ""
+    page = out.read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert '"drifts"' in page
+    assert "<script src" not in page
+    told = run("--state", state, "report", "--json")
+    assert told.returncode == 0
+    fleet = json.loads(told.stdout)
+    assert [line["tenant"] for line in fleet["adapters"]] == list(WORST_FIRST)
+    with monitor(state) as process:
+        process.wait_until_ready()
+        assert timeless(process.report())["adapters"] == fleet["adapters"]
+        beside = run("report", "--state", state, "--json", "--tenant", "shy")
+        assert beside.returncode == 0, beside.stderr
+        assert [line["tenant"] for line in json.loads(beside.stdout)["adapters"]] == ["shy"]
+        assert run("report", "--state", state, "--out", out).returncode == 0
+        assert process.http.get("/livez").status_code == 200
+
+
+def test_a_report_of_nothing_is_refused_in_one_line(state: Path, tmp_path: Path) -> None:
+    none = run("report", "--state", tmp_path / "nowhere", "--json")
+    assert (none.returncode, none.stdout) == (1, "")
+    assert none.stderr == (
+        f"tenantry monitor: there is no event log in {tmp_path / 'nowhere'}; name another --state\n"
+    )
+    assert not (tmp_path / "nowhere").exists()
+    nobody = run("report", "--state", state, "--tenant", "nobody", "--json")
+    assert nobody.returncode == 1
+    assert nobody.stderr == "tenantry monitor: there is nothing of a tenant 'nobody' in the log\n"
+
+
+def test_with_an_admin_key_each_sees_what_is_his(state: Path) -> None:
+    database = Database(state)
+    database.prepare()
+    with database.write() as connection:
+        made = "2025-03-31T09:30:00.000000+00:00"
+        scopes: Any = frozenset({"predict"})
+        _, key = make(connection, "shy", scopes, "tests", made, RegistryLimits())
+    with monitor(state, TENANTRY_ADMIN_KEY=ADMIN) as process:
+        operator, tenant = f"Bearer {ADMIN}", f"Bearer {key}"
+        statuses = {
+            (path, who): process.http.get(
+                path, headers={"authorization": given} if given else {}
+            ).status_code
+            for path in ("/livez", "/readyz", "/metrics", "/v1/report", "/v1/report/rolls")
+            for who, given in (("nobody", ""), ("operator", operator), ("tenant", tenant))
+        }
+        ready = {statuses["/readyz", who] for who in ("nobody", "operator", "tenant")}
+        assert ready <= {200, 503}
+        assert {who: statuses["/metrics", who] for who in ("nobody", "operator", "tenant")} == {
+            "nobody": 401,
+            "operator": 200,
+            "tenant": 403,
+        }
+        assert statuses["/livez", "nobody"] == 200
+        assert statuses["/v1/report", "nobody"] == 401
+        assert statuses["/v1/report/rolls", "tenant"] == 404
+        process.wait_until_ready()
+        own = process.report(authorization=tenant)
+        assert [line["tenant"] for line in own["adapters"]] == ["shy"]
+        assert own["fleet"] is None
+        assert own["log"]["events"] is None
+        assert len(process.report(authorization=operator)["adapters"]) == 3
+
+
+def test_it_waits_for_a_service_that_has_not_begun(tmp_path: Path) -> None:
+    folder = tmp_path / "events"
+    with monitor(tmp_path) as process:
+        process.wait_until_ready()
+        [problem] = process.report()["problems"]
+        assert problem == f"there is no event log in {folder} yet; the service makes it"
+        assert any(problem in line for line in process.said)
+        tenant = Tenant("late", seed=1)
+        with written_log(folder) as log:
+            tenant.send(log, 30, time_s=DAY_S)
+            log.flush()
+            wait_until(lambda: bool(process.report()["adapters"]))
+        fleet = process.report()
+        assert fleet["problems"] == []
+        assert fleet["adapters"][0]["predictions"] == 30
+        assert process.end(signal.SIGTERM) == 0
+
+
+def test_what_cannot_be_used_is_said_in_a_line_and_nothing_is_made(tmp_path: Path) -> None:
+    for variables, words in (
+        ({"TENANTRY_MONITOR_BUKET_S": "60"}, "did you mean TENANTRY_MONITOR_BUCKET_S?"),
+        ({"TENANTRY_MONITOR_BUCKET_S": "7"}, "does not divide an hour"),
+        ({"TENANTRY_MONITOR_HOST": "0.0.0.0"}, "without an admin key"),
+        ({"TENANTRY_MONITOR_BACKENDS": str(tmp_path / "none.json")}, "cannot be read"),
+        (
+            {
+                "TENANTRY_MONITOR_WEBHOOK_URL": "ftp://example.org",
+                "TENANTRY_MONITOR_WEBHOOK_SECRET": "x" * 32,
+            },
+            "must begin with http:// or https://",
+        ),
+        (
+            {
+                "TENANTRY_MONITOR_WEBHOOK_URL": "http://127.0.0.1:9",
+                "TENANTRY_MONITOR_WEBHOOK_SECRET": "short",
+            },
+            "the secret of the webhook has 5 bytes",
+        ),
+    ):
+        found = run("--state", tmp_path / "state", "--port", 0, **variables)
+        assert found.returncode == 1
+        assert found.stdout == ""
+        assert found.stderr.startswith("tenantry monitor: ")
+        assert len(found.stderr.splitlines()) == 1, found.stderr
+        assert words in found.stderr
+        assert not (tmp_path / "state").exists()
+    assert run(TENANTRY_MONITOR_PORT="0").stderr == (
+        "tenantry monitor: TENANTRY_STATE is needed, or --state\n"
+    )
