@@ -169,6 +169,11 @@ def _unknown(name: str) -> str | None:
     known = {variable_of(field) for field in MonitorSettings.model_fields}
     if not name.upper().startswith(PREFIX) or name.upper() in known:
         return None
+    if name.upper().endswith(("_SERVICE_HOST", "_SERVICE_PORT")) or "_TCP" in name.upper():
+        return (
+            f"{name} is not a setting; Kubernetes adds it for a service called `tenantry-monitor`:"
+            " set `enableServiceLinks: false` in the pod"
+        )
     nearest = difflib.get_close_matches(name.upper(), known, n=1)
     return f"{name} is not a setting" + (f"; did you mean {nearest[0]}?" if nearest else "")
 

@@ -117,8 +117,7 @@ class Judge:
         memo = read_memo(desk.memo(watched))
         memo.alarmed_us = time_us
         alarms = desk.alarms(watched)
-        is_new = life.active(alarms, "drift") is None
-        if is_new and life.can_last(watched.role, desk.standing(watched)):
+        if life.active(alarms, "drift") is None and _may_alarm(desk, watched):
             memo.drift_alarms += 1
             run_length = self._fleet.usual_run_length(desk, watched)
             alarm = Alarm(
@@ -180,9 +179,15 @@ class Judge:
         return shown.reading, whose
 
     def _labels(self, look: _Look) -> None:
-        """Compute label figures where a label came, or old ones may have fallen out."""
+        """Compute label figures where a label came, or old ones may have fallen out.
+
+        Coverage changes with every prediction, and is cheap.
+        """
         desk, watched, memo = look.desk, look.watched, look.memo
         seen = desk.totals(watched).labels
+        answered = labels.traffic_of(desk, watched, self._policy, look.end_us).predictions
+        if memo.label_coverage is not None and answered:
+            memo.label_coverage = min(1.0, memo.covered / answered)
         if seen == memo.labels_seen and not (seen and labels.is_stale(memo.labels_us, look.end_us)):
             return
         reference = look.comparison.reference
@@ -191,6 +196,7 @@ class Judge:
         memo.calibration_error, memo.brier = told.error, told.brier
         memo.accuracy, memo.audited = told.accuracy, told.audited
         memo.label_coverage, memo.label_delay_s = told.coverage, told.delay_s_median
+        memo.covered = (told.coverage or 0.0) * answered
 
     def _estimate(self, look: _Look) -> None:
         memo = look.memo
@@ -298,6 +304,12 @@ class Judge:
         store = partial(outbox.store, trigger=trigger, cooldown_us=cooldown_us, fate=self._fate)
         desk.defer(store)
         self._on_trigger()
+
+
+def _may_alarm(desk: Desk, watched: Watched) -> bool:
+    """Say whether drift of a version can be an alarm: it answers, and its reference is sound."""
+    can_last = life.can_last(watched.role, desk.standing(watched))
+    return can_last and comparison_of(desk, watched).failure is None
 
 
 def is_beyond(memo: Memo) -> bool:

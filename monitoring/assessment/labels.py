@@ -26,10 +26,14 @@ def assessed(
     """Return the label figures of a version as of a time."""
     since_us = window_start_us(policy, end_us)
     labelled = view.labelled(watched, since_us, policy.label_window_max)
-    from_us = _whole_buckets(policy, since_us)
+    return _assessed(reference, labelled, policy, traffic_of(view, watched, policy, end_us))
+
+
+def traffic_of(view: View, watched: Watched, policy: Policy, end_us: int) -> calibration.Traffic:
+    """Return the predictions of which a share has a label; cheap."""
+    from_us = _whole_buckets(policy, window_start_us(policy, end_us))
     logged = view.predictions_between(watched, from_us, end_us)
-    traffic = calibration.Traffic(from_us, end_us, _answered(view, watched, logged))
-    return _assessed(reference, labelled, policy, traffic)
+    return calibration.Traffic(from_us, end_us, _answered(view, watched, logged))
 
 
 def by_group(

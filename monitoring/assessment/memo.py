@@ -30,6 +30,7 @@ class Memo(Struct, kw_only=True):
     estimated: Figure = Figure(unknown="no time bucket has ended yet")
     audited: int = 0  # labels of audit samples among them
     label_coverage: float | None = None
+    covered: float = 0.0  # predictions that have a label, when the label figures were computed
     label_delay_s: float | None = None
     labels_seen: int = -1  # labels in all when the label figures were computed,
     labels_us: int = 0  # and when

@@ -1,121 +1,45 @@
 """`tenantry monitor` as a process: what it answers, how it ends, what it says when it cannot."""
 
 import json
-import os
 import random
 import re
 import signal
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from service.registry.database import Database
 from service.registry.keys import make
 from service.registry.records import RegistryLimits
 from tests.fakes.logs import DAY_S, written_log
+from tests.fakes.sidecar import PATIENCE_S, Process, monitor, run, wait_until
 from tests.fakes.traffic import Tenant
 from tests.fakes.world import STEP_S, write_world
 
-TENANTRY = Path(sys.executable).with_name("tenantry")
 NAMES = ("drifts", "shy", "rolls")
 WORST_FIRST = ("drifts", "rolls", "shy")
 HOURS = 28.0
-PATIENCE_S = 60.0
 ADMIN = "correct-horse-battery-staple"
-BUCKET = {"TENANTRY_MONITOR_BUCKET_S": str(round(STEP_S)), "TENANTRY_MONITOR_POLL_S": "0.1"}
-PLAIN = {name: value for name, value in os.environ.items() if not name.startswith("TENANTRY_")}
 
 
-class Process:
-    """A sidecar that runs, and what it says."""
-
-    def __init__(self, state: Path, variables: dict[str, str]) -> None:
-        self.said: list[str] = []
-        self.process = subprocess.Popen(
-            [TENANTRY, "monitor", "--state", state, "--port", "0"],
-            env=PLAIN | BUCKET | variables,
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        wait_until(lambda: self._address() is not None or self.process.poll() is not None)
-        address = self._address()
-        assert address is not None, self.said
-        self.http = httpx.Client(base_url=address, trust_env=False, timeout=20.0)
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.said.append(line.rstrip())
-
-    def _address(self) -> str | None:
-        found = re.search(r"listening on (http://\S+),", "\n".join(self.said))
-        return None if found is None else found[1]
-
-    def wait_until_ready(self) -> None:
-        wait_until(lambda: self.http.get("/readyz").status_code == 200)
-        wait_until(lambda: any("caught up with the event log" in line for line in self.said))
-
-    def wait_until_settled(self) -> None:
-        """Wait until the last bucket of the log is over, by the clock."""
-        self.wait_until_ready()
-        wait_until(lambda: self._history()[-1]["time_s"] == DAY_S + HOURS * 3600)
-
-    def _history(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.report("/shy/support")["versions"][0]["history"]
-        return found
-
-    def report(self, path: str = "", **headers: str) -> Any:
-        answer = self.http.get(f"/v1/report{path}", headers=headers)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def end(self, number: signal.Signals) -> int:
-        self.http.close()
-        self.process.send_signal(number)
-        status = self.process.wait(PATIENCE_S)
-        self._reader.join(PATIENCE_S)
-        assert self.process.stderr is not None
-        self.process.stderr.close()
-        return status
+@pytest.fixture(autouse=True)
+def half_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all of them have buckets that suit the log, and look often."""
+    monkeypatch.setenv("TENANTRY_MONITOR_BUCKET_S", str(round(STEP_S)))
+    monkeypatch.setenv("TENANTRY_MONITOR_POLL_S", "0.1")
 
 
-@contextmanager
-def monitor(state: Path, **variables: str) -> Iterator[Process]:
-    process = Process(state, variables)
-    try:
-        yield process
-    finally:
-        if process.process.poll() is None:
-            process.end(signal.SIGKILL)
+def settled(process: Process) -> None:
+    """Wait until the last bucket of the log is over, by the clock."""
+    process.wait_until_ready()
+    wait_until(lambda: _last_s(process) == DAY_S + HOURS * 3600)
 
 
-def run(*arguments: object, **variables: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [TENANTRY, "monitor", *map(str, arguments)],
-        env=PLAIN | BUCKET | variables,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    until_s = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < until_s
-        time.sleep(0.02)
+def _last_s(process: Process) -> float:
+    found: float = process.report("/shy/support")["versions"][0]["history"][-1]["time_s"]
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +63,7 @@ def timeless(fleet: dict[str, Any]) -> dict[str, Any]:
 
 def test_it_answers_as_the_wire_says_and_ends_with_0(state: Path) -> None:
     with monitor(state) as process:
-        process.wait_until_settled()
+        settled(process)
         http = process.http
         assert http.get("/livez").json() == {"live": True}
         assert http.get("/readyz").json() == {"ready": True}
@@ -207,7 +131,7 @@ def test_after_kill_9_at_any_moment_it_resumes(state: Path, tmp_path_factory: An
     other = tmp_path_factory.mktemp("undisturbed")
     (other / "events").symlink_to(state / "events", target_is_directory=True)
     with monitor(other) as process:
-        process.wait_until_settled()
+        settled(process)
         expected = timeless(process.report())
         adapter = process.report("/drifts/support")
     draw = random.Random(3)
@@ -216,7 +140,7 @@ def test_after_kill_9_at_any_moment_it_resumes(state: Path, tmp_path_factory: An
             time.sleep(draw.uniform(0.2, 1.5))
             assert process.end(signal.SIGKILL) == -signal.SIGKILL
     with monitor(state) as process:
-        process.wait_until_settled()
+        settled(process)
         assert timeless(process.report()) == expected
         assert process.report("/drifts/support") == adapter
 

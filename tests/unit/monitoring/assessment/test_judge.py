@@ -11,6 +11,7 @@ import pytest
 from monitoring.assessment.judge import Judge
 from monitoring.detectors.budget import WEEK_US
 from monitoring.watched import Watched
+from service.events.text_figures import TextFigures
 from tests.fakes.judged import BUCKET_S, POLICY, Judged, judged
 from tests.fakes.logs import DAY_S, Version, embeddings_of, probabilities_of
 from tests.fakes.traffic import Sent, Tenant
@@ -189,9 +190,8 @@ def test_label_figures_are_computed_when_a_label_came_and_once_an_hour(
         send(desk, tenant, bucket)
         desk.take()
         looked.append(round((desk.memo(ACME).labels_us / 1e6 - DAY_S) / BUCKET_S))
-    # With the end of the bucket in which they came, and then when an hour was over.
-    assert [min(looked), max(looked)] == [1, 8]
-    assert looked.count(2) == 6
+    # At the end of the bucket in which they came, and again an hour later.
+    assert looked == [2] * 6 + [8] * 4
 
 
 def test_estimated_accuracy_is_helped_by_the_labels_of_the_window_alone(
@@ -327,9 +327,12 @@ def test_bad_inputs_add_up_over_buckets(desk: Judged, tenant: Tenant) -> None:
             tenant,
             bucket,
             truncated=[True] * 3 + [False] * (ROWS - 3),
-            characters=[0] * 2 + [9] * (ROWS - 2),
-            text_bytes=[9] * ROWS,
-            replaced=[0] * (ROWS - 1) + [4],
+            figures=TextFigures(
+                characters=[0] * 2 + [9] * (ROWS - 2),
+                bytes=[9] * ROWS,
+                replaced=[0] * (ROWS - 1) + [4],
+                fingerprints=list(range(1, ROWS + 1)),
+            ),
         )
     desk.settle()
     assert desk.memo(ACME).bad_inputs == {"truncated": 9, "empty": 6, "replaced": 3}
@@ -371,3 +374,14 @@ def test_versions_of_a_tenant_with_other_weights_have_other_references(desk: Jud
     assert told.digest == "sha256:else"
     assert told.predictions == ROWS
     assert told.reference.source == "pooled"
+
+
+def test_coverage_falls_as_predictions_come_that_nobody_labels(
+    desk: Judged, tenant: Tenant
+) -> None:
+    [sent] = send(desk, tenant, 0)
+    desk.log.labels(list(zip(sent.ids, sent.truth.tolist(), strict=True)), time_s=at(0) + 60)
+    send(desk, tenant, 2, 3, 4)
+    desk.settle()
+    assert desk.memo(ACME).label_coverage == pytest.approx(0.25)
+    assert desk.told(ACME).calibration.coverage == pytest.approx(0.25)
