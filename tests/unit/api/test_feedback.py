@@ -115,7 +115,9 @@ class Rig:
         return told
 
     def counted(self, outcome: str) -> float | None:
-        return self.metrics.registry.get_sample_value("tenantry_labels_total", {"outcome": outcome})
+        return self.metrics.registry.get_sample_value(
+            "tenantry_feedback_labels_total", {"outcome": outcome}
+        )
 
 
 def labels(*given: tuple[str, str]) -> dict[str, Any]:
