@@ -101,7 +101,7 @@ def stories() -> dict[str, Story]:
     """Return everybody, by name."""
     names = (
         *("calm", "drifts", "turns", "mixes", "heals", "borrows", "shy", "private", "owned"),
-        *("outside", "rolls", "grouped", "plain-1", "plain-2"),
+        *("outside", "rolls", "grouped", "plain"),
     )
     tenants = {name: Tenant(name, seed=number) for number, name in enumerate(names)}
     found = {name: Story(tenant, plain) for name, tenant in tenants.items()}

@@ -110,7 +110,7 @@ def test_content_that_drifts_is_an_alarm_soon_after_the_change_and_none_before(
 
 
 def test_nobody_else_is_in_alarm(world: World) -> None:
-    calm = ("calm", "borrows", "shy", "private", "grouped", "plain-1", "plain-2")
+    calm = ("calm", "borrows", "shy", "private", "grouped", "plain")
     assert {name: world.alarms(name) for name in calm} == {name: [] for name in calm}
     assert {line.tenant for line in world.fleet.adapters if line.state == "alarm"} == {
         *("drifts", "turns", "mixes", "owned", "outside")
@@ -213,7 +213,7 @@ def test_labels_that_turn_are_an_alarm_of_their_own_kind(world: World) -> None:
 
 
 def test_figures_of_healthy_labels_cover_the_truth(world: World) -> None:
-    for name in ("calm", "drifts", "plain-1", "plain-2"):
+    for name in ("calm", "drifts", "plain"):
         found = world.version(name).calibration
         accuracy = found.accuracy
         assert accuracy.lower is not None

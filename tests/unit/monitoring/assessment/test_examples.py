@@ -22,7 +22,8 @@ def desk(tmp_path: Path) -> Iterator[Judged]:
     with judged(tmp_path) as found:
         tenant = Tenant("acme", seed=3)
         tenant.publish(found.log, time_s=DAY_S, rows=100)
-        calm = tenant.send(found.log, 50, time_s=DAY_S + 1, ids=[f"calm-{n}" for n in range(50)])
+        # As many as an hour keeps, so that all are: which ones of more are, is a matter of chance.
+        calm = tenant.send(found.log, 26, time_s=DAY_S + 1, ids=[f"calm-{n}" for n in range(26)])
         found.log.flush()
         tenant.send(found.log, 6, time_s=DAY_S + 2, foreign=1.0, ids=[f"far-{n}" for n in range(6)])
         found.log.flush()
@@ -34,11 +35,10 @@ def desk(tmp_path: Path) -> Iterator[Judged]:
 def test_the_furthest_rows_come_first(desk: Judged) -> None:
     window = desk.desk.window_rows(ACME, 50)
     rows = examples.sampled(desk.desk, ACME, window)
-    assert len(rows) == 32, "as many as an hour keeps"
-    far = {row.prediction_id for row in rows if row.prediction_id.startswith("far")}
+    assert len(rows) == 32
+    far = {f"far-{n}" for n in range(6)}
     found = examples.farthest(rows, comparison_of(desk.desk, ACME), 10)
     assert [one.distance for one in found] == sorted((one.distance for one in found), reverse=True)
-    assert far
     assert {one.row.prediction_id for one in found[: len(far) + 2]} >= far
     assert found[0].distance > 0
     told = desk.told(ACME).samples
@@ -76,9 +76,9 @@ def test_evidence_of_drift_is_the_furthest_rows_and_of_harm_wrong_ones_first(
     drift = examples.evidence(*look, "drift", end_us, 3)
     assert drift == tuple(sample.prediction_id for sample in desk.told(ACME).samples[:3])
     assert any(name.startswith("far") for name in drift)
-    harm = examples.evidence(*look, "accuracy", end_us, 8)
-    assert sorted(harm[:5]) == [f"calm-{n}" for n in range(5)], "those that were wrong"
-    assert harm[5:] == ("calm-49", "calm-48", "calm-47"), "then the newest"
+    harm = examples.evidence(*look, "accuracy", end_us, 6)
+    assert harm[:3] == ("calm-2", "calm-1", "calm-0"), "those that were wrong"
+    assert harm[3:] == ("calm-25", "calm-24", "calm-23"), "then the newest"
 
 
 def test_a_window_lies_on_the_plane_of_its_reference(desk: Judged) -> None:
