@@ -54,15 +54,20 @@ def run(settings: MonitorSettings) -> None:
         logger.info("listening on %s, state in %s", server.address, settings.state / FOLDER)
         for problem in sidecar.problems():
             logger.warning("%s", problem)
-        _show_catching_up(sidecar, stopping)
+        _show_catching_up(sidecar, server, stopping)
         while not stopping.wait(_WATCH_S):
-            sidecar.check()
-            if not server.alive:
-                raise MonitorError("the web server has failed; its log says why")
+            _check(sidecar, server)
     logger.info("stopped")
 
 
-def _show_catching_up(sidecar: Sidecar, stopping: threading.Event) -> None:
+def _check(sidecar: Sidecar, server: WebServer) -> None:
+    """Raise `MonitorError` where a part no longer works."""
+    sidecar.check()
+    if not server.alive:
+        raise MonitorError("the web server has failed; its log says why")
+
+
+def _show_catching_up(sidecar: Sidecar, server: WebServer, stopping: threading.Event) -> None:
     """Show how much of the log is read, until all of it is, or a signal comes."""
     began_s = told_s = time.monotonic()
     backlog = sidecar.follower.backlog()
@@ -73,7 +78,7 @@ def _show_catching_up(sidecar: Sidecar, stopping: threading.Event) -> None:
         while backlog.lag_s > _CAUGHT_UP_S:
             if stopping.wait(_SHOW_S):
                 return
-            sidecar.check()
+            _check(sidecar, server)
             backlog = sidecar.follower.backlog()
             whole = max(whole, backlog.bytes)  # what is written meanwhile counts
             tell(whole - backlog.bytes, whole)

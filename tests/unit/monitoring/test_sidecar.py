@@ -10,6 +10,7 @@ from monitoring.backends import licence
 from monitoring.errors import InvalidMonitorSettings, MonitorError, StateInUse
 from monitoring.settings import MonitorSettings
 from monitoring.sidecar import Sidecar
+from tests.fakes.patience import until
 
 RECEIVER = {"webhook_url": "http://127.0.0.1:9/", "webhook_secret": "s" * 32}
 
@@ -47,6 +48,16 @@ def test_a_log_that_nobody_follows_is_not_ready_and_an_error(tmp_path: Path) -> 
         sidecar.start()
         assert sidecar.unready() is None
         sidecar.check()
+
+
+def test_it_is_known_when_the_log_was_last_looked_at(tmp_path: Path) -> None:
+    with closing(Sidecar(settings_of(tmp_path, poll_s=0.01))) as sidecar:
+        before = sidecar.measurements.measured().looked_s
+        sidecar.start()
+        until(lambda: sidecar.measurements.measured().looked_s > before)
+        sidecar.follower.stop()
+        last = sidecar.measurements.measured().looked_s
+        assert sidecar.measurements.measured().looked_s == last, "nobody looks any more"
 
 
 @pytest.mark.parametrize(
