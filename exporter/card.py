@@ -5,7 +5,7 @@ from service.engine.bundle import Manifest
 
 def model_card(manifest: Manifest) -> str:
     """Return Markdown that says what the bundle is, takes and was measured to do."""
-    parity = manifest.variants["fp32"].parity
+    parity = manifest.parity
     kinds = sorted({target.name.rsplit(".", 1)[1] for target in manifest.targets})
     missing = ", ".join(f"`{m}`" for m in manifest.head.missing) or "none"
     versions = ", ".join(f"{name} {value}" for name, value in sorted(manifest.versions.items()))

@@ -61,7 +61,7 @@ def export(
     except TenantryError as error:
         console.print(f"[red]export failed:[/red] {error}", highlight=False)
         raise typer.Exit(1) from error
-    parity = bundle.manifest.variants["fp32"].parity
+    parity = bundle.manifest.parity
     if json:
         report = {"path": str(out), "digest": bundle.digest, **parity.model_dump(mode="json")}
         sys.stdout.buffer.write(orjson.dumps(report) + b"\n")

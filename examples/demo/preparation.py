@@ -54,7 +54,7 @@ def _export(screen: Screen, folder: Path) -> Bundle:
             lambda step, done, of: advance(_STEPS.index(step) * of + done, len(_STEPS) * of, step),
         )
         advance(1, 1, _REUSED if reused else "")
-    parity = bundle.manifest.variants["fp32"].parity
+    parity = bundle.manifest.parity
     screen.line(f"  {bundle.path}  {bundle.digest}")
     screen.line(
         f"  proven on {parity.texts} texts of {parity.adapters} adapters: probabilities within"

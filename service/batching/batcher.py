@@ -24,7 +24,7 @@ from service.engine.adapter import Adapter, FloatArray
 from service.engine.errors import InvalidAdapter, NonFiniteOutput, Problem
 from service.engine.forward import Answered, Forward
 from service.engine.packing import Plan
-from service.engine.tokens import Tokens
+from service.engine.pixels import Prepared
 from service.errors import AdapterQuarantined, DeadlinePassed, EngineFailed, Stopping
 
 log = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ class Batcher:
 
     async def embed(
         self,
-        texts: Sequence[Tokens],
+        texts: Sequence[Prepared],
         *,
         tenant: str = "",
         weight: float = 1.0,
@@ -151,7 +151,7 @@ class Batcher:
         return answer.embeddings
 
     async def probe(
-        self, adapter: Adapter, texts: Sequence[Tokens], *, tenant: str = "", weight: float = 1.0
+        self, adapter: Adapter, texts: Sequence[Prepared], *, tenant: str = "", weight: float = 1.0
     ) -> None:
         """Run an adapter that is not in the store yet on a few texts, in passes of its own.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from service.batching.answers import Answer
 from service.engine.adapter import Adapter, FloatArray
-from service.engine.tokens import Tokens
+from service.engine.pixels import Prepared
 
 if TYPE_CHECKING:
     from service.batching.fairness import Flow
@@ -36,7 +36,7 @@ class Job:
     """What a caller asks: texts for one adapter, by its digest."""
 
     digest: str
-    texts: Sequence[Tokens]
+    texts: Sequence[Prepared]
     deadline_s: float | None = None  # on the monotonic clock
     alone: bool = False  # shares its passes with no other job
     brings: Adapter | None = None  # the adapter itself, where it is not in the store yet
@@ -92,7 +92,7 @@ class Entry:
     ticket: Ticket
     position: int
     order: int  # of arrival
-    tokens: Tokens
+    tokens: Prepared
     digest: str  # of the adapter that must answer it
     flow: "Flow"
     cost: int  # tokens

@@ -5,8 +5,10 @@ A bundle is a directory:
     bundle.json            the manifest, described by `Manifest`
     model.<variant>.onnx   the banked graph, with external data beside it
     head.safetensors       the head modules that the checkpoint held
-    tokenizer.json         the tokenizer, its own padding and truncation cleared
+    tokenizer.json         of a text model: the tokenizer, its own padding and truncation cleared
+    preprocessor.json      of an image model: what is done to an image before the graph
     MODEL_CARD.md          for people
+    sbom.cdx.json          what the bundle was made of and with (CycloneDX)
 
 Every file but the manifest is named in it with its digest, so the digest of the manifest is the
 identity of the whole.
@@ -27,10 +29,12 @@ from safetensors.numpy import load_file
 from service.engine import digest
 from service.engine.errors import InvalidBundle
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "bundle.json"
 HEAD_FILE = "head.safetensors"
 TOKENIZER_FILE = "tokenizer.json"
+PREPROCESSOR_FILE = "preprocessor.json"
+SBOM_FILE = "sbom.cdx.json"
 CARD_FILE = "MODEL_CARD.md"
 
 
@@ -64,7 +68,9 @@ class HeadStep(_Document):
 class Head(_Document):
     """The family's own head, without its dropout."""
 
-    pooling: Literal["first", "mean"]
+    pooling: Literal["first", "mean", "own"] = Field(
+        description="how the graph pools what the head takes; own: as the family has it"
+    )
     steps: tuple[HeadStep, ...]
     held: tuple[str, ...] = Field(description="modules that the checkpoint held")
     missing: tuple[str, ...] = Field(description="modules that every adapter must bring")
@@ -85,12 +91,69 @@ class Parity(_Document):
     tolerance: float
 
 
+class Measured(_Document):
+    """A variant on one provider, against fp32 on the CPU, over a calibration set.
+
+    The adapters that answer were switched in and mixed in shared passes.
+    """
+
+    provider: str
+    passed: bool = Field(description="whether every figure is within the variant's tolerance")
+    data: str = Field(description="the calibration set, or `random`")
+    inputs: int
+    adapters: int
+    max_probability_error: float
+    mean_probability_error: float
+    label_agreement: float
+    max_embedding_error: float = Field(description="relative")
+    max_neighbour_error: float = Field(description="same input alone and beside others")
+    accuracy: float | None = Field(None, description="None where the set has no labels")
+    accuracy_fp32: float | None = None
+    calibration_error: float | None = Field(None, description="ECE, debiased")
+    calibration_error_fp32: float | None = None
+    tokens_per_second: float
+    milliseconds: float = Field(description="median latency of one input alone")
+
+
+Compute = Literal["fp32", "fp16", "bf16", "int8"]
+
+
 class Variant(_Document):
-    """One precision of the graph."""
+    """One precision of the graph.
+
+    `fp32` is proven against `transformers` and `peft`; the others against `fp32`, on each provider
+    that ran where they were made.
+    """
 
     file: str
-    parity: Parity
+    compute: Compute = Field("fp32", description="what a provider is told to multiply in")
+    bank: Literal["fp32", "fp16"] = Field("fp32", description="type of the graph's bank inputs")
+    parity: Parity | None = Field(None, description="of fp32 alone")
     tokens_per_second: float = Field(description="CPU provider, on the exporting machine")
+    measured: dict[str, Measured] = Field(default_factory=dict, description="by provider")
+
+    @property
+    def passed(self) -> bool:
+        """Return whether its proof holds on every provider that it names, one at least."""
+        proofs = [self.parity.passed] if self.parity is not None else []
+        proofs += [measured.passed for measured in self.measured.values()]
+        return bool(proofs) and all(proofs)
+
+
+class ImageInput(_Document):
+    """What the graph takes of an image, where the task is `image`."""
+
+    channels: int
+    height: int
+    width: int
+    tokens: int = Field(description="what one image costs in a pass, in tokens of a text")
+
+
+class Dedicated(_Document):
+    """A model that answers by itself: merged or fully fine-tuned, with no bank."""
+
+    labels: tuple[str, ...]
+    problem_type: Literal["single_label"] = "single_label"
 
 
 class Source(_Document):
@@ -118,6 +181,8 @@ class Manifest(_Document):
     max_rank: int
     max_labels: int
     head: Head
+    image: ImageInput | None = None
+    dedicated: Dedicated | None = None
     variants: dict[str, Variant]
     files: dict[str, str] = Field(description="every other file of the bundle and its digest")
     licence: str
@@ -125,6 +190,13 @@ class Manifest(_Document):
     exported_by: str
     versions: dict[str, str]
     command: str = Field(description="the command that would export this bundle again")
+
+    @property
+    def parity(self) -> Parity:
+        """Return the proof of fp32 against `transformers` and `peft`, which every bundle has."""
+        parity = self.variants["fp32"].parity
+        assert parity is not None, "open_bundle refuses a bundle without it"
+        return parity
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +250,12 @@ def open_bundle(path: Path) -> Bundle:
         raise InvalidBundle(f"{manifest_path}: {where}: {first['msg']}") from error
     _verify_files(path, manifest)
     for name, variant in manifest.variants.items():
-        if not variant.parity.passed:
+        if not variant.passed:
             raise InvalidBundle(f"{path}: variant {name!r} did not pass its parity report")
         if variant.file not in manifest.files:
             raise InvalidBundle(f"{path}: variant {name!r}: {variant.file} has no digest")
-    if not manifest.variants:
-        raise InvalidBundle(f"{path}: the manifest names no variant of the graph")
+    if "fp32" not in manifest.variants or manifest.variants["fp32"].parity is None:
+        raise InvalidBundle(f"{path}: the manifest names no fp32 variant with a parity report")
     return Bundle(path, digest.of_bytes(data), manifest, _read_head(path, manifest))
 
 
@@ -199,7 +271,10 @@ def _read_head(path: Path, manifest: Manifest) -> dict[str, NDArray[np.float32]]
 
 
 def _verify_files(path: Path, manifest: Manifest) -> None:
-    for needed in (HEAD_FILE, TOKENIZER_FILE):
+    if (manifest.task == "image") != (manifest.image is not None):
+        raise InvalidBundle(f"{path}: an image bundle says what its graph takes, a text one not")
+    first = TOKENIZER_FILE if manifest.task == "text" else PREPROCESSOR_FILE
+    for needed in (HEAD_FILE, first):
         if needed not in manifest.files:
             raise InvalidBundle(f"{path}: the manifest names no {needed}")
     for name, expected in manifest.files.items():

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from service.engine.packing import Plan
 from service.engine.tokens import Tokens
 
 IntArray = NDArray[np.int64]
+GraphInputs = dict[str, NDArray[Any]]  # by the names of the graph's inputs
 
 _SHORT_TEXT = 4  # tokens; a static pass of shorter texts has a shape that was not prepared
 
@@ -43,6 +45,20 @@ class Feed:
     def count(self) -> int:
         """Return the number of texts."""
         return len(self.first)
+
+    def inputs(self, names: frozenset[str]) -> GraphInputs:
+        """Return the named inputs of the graph."""
+        held: GraphInputs = {
+            "ids": self.ids,
+            "positions": self.positions,
+            "texts": self.texts,
+            "token_types": self.token_types,
+            "first": self.first,
+            "adapters": self.adapters,
+            "columns": self.columns,
+            "owners": self.owners,
+        }
+        return {name: array for name, array in held.items() if name in names}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,11 @@ import numpy as np
 
 from service.engine.adapter import Adapter, FloatArray
 from service.engine.bundle import Bundle
-from service.engine.feed import Lease, make_feed
+from service.engine.feed import Feed, Lease, make_feed
 from service.engine.heads import Heads
+from service.engine.image_feed import ImageFeed, make_image_feed
 from service.engine.packing import Plan, plan
+from service.engine.pixels import Pixels, Prepared
 from service.engine.runtime import Output, Runtime
 from service.engine.tokens import Tokens
 
@@ -59,7 +61,7 @@ class Forward:
     def run(
         self,
         planned: Plan,
-        texts: Sequence[Tokens],
+        texts: Sequence[Prepared],
         numbers: Sequence[int],
         members: Sequence[Member],
     ) -> Answered:
@@ -83,7 +85,7 @@ class Forward:
                 poisonous.add(digest)
         return Answered(indices, alone, embeddings, tokens, frozenset(poisonous), len(indices))
 
-    def _alone(self, text: Tokens, member: Member) -> tuple[FloatArray | None, FloatArray]:
+    def _alone(self, text: Prepared, member: Member) -> tuple[FloatArray | None, FloatArray]:
         single = plan([len(text)], [0], self.runtime.grid, 1)
         output, _ = self._pass(single, [text], [0], [member])
         row = self._answer(output, [0], [member])[0]
@@ -93,15 +95,29 @@ class Forward:
     def _pass(
         self,
         planned: Plan,
-        texts: Sequence[Tokens],
+        texts: Sequence[Prepared],
         numbers: Sequence[int],
         members: Sequence[Member],
     ) -> tuple[Output, int]:
-        leases = [member.lease for member in members]
-        feed = make_feed(planned, texts, numbers, leases, self._offset, self.runtime.layout)
+        feed = self._feed(planned, texts, numbers, [member.lease for member in members])
         output = self.runtime.run(feed)
         count = sum(map(len, planned.rows))
         return Output(output.pooled[:count], output.embedding[:count]), feed.tokens
+
+    def _feed(
+        self,
+        planned: Plan,
+        inputs: Sequence[Prepared],
+        numbers: Sequence[int],
+        leases: Sequence[Lease],
+    ) -> Feed | ImageFeed:
+        layout = self.runtime.layout
+        images = [each for each in inputs if isinstance(each, Pixels)]
+        if not images:
+            texts = [each for each in inputs if isinstance(each, Tokens)]
+            return make_feed(planned, texts, numbers, leases, self._offset, layout)
+        assert len(images) == len(inputs), "a backbone takes texts or images"
+        return make_image_feed(planned, images, numbers, leases, layout)
 
     def _answer(
         self, output: Output, numbers: Sequence[int], members: Sequence[Member]

@@ -76,6 +76,17 @@ def make_grid(max_length: int, token_budget: int, row_counts: Sequence[int]) -> 
     return Grid(tuple(classes))
 
 
+def make_image_grid(tokens: int, token_budget: int) -> Grid:
+    """Return the grid for images that cost so many tokens each: a row is one image.
+
+    1, 2 and 4 images, and so on by doubling as long as the budget holds them.
+    """
+    counts = [1, 2, 4]
+    while 2 * counts[-1] * tokens <= token_budget:
+        counts.append(2 * counts[-1])
+    return Grid((tuple(Shape(count, tokens) for count in counts),))
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Where texts lie: `rows[i]` holds the indices of row i's texts, in order."""

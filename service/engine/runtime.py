@@ -7,9 +7,10 @@ from typing import Protocol
 import numpy as np
 
 from service.engine.adapter import Adapter, FloatArray
-from service.engine.bundle import Bundle
+from service.engine.bundle import Bundle, Manifest
 from service.engine.feed import NO_ADAPTER, PADDING, Feed, Layout, Lease
-from service.engine.packing import Grid, Shape, make_grid
+from service.engine.image_feed import ImageFeed, blank_images
+from service.engine.packing import Grid, Shape, make_grid, make_image_grid
 from service.engine.providers import Opening, Provider, processors, provider_named
 
 _WIDTHS = 4  # how many doublings of the columns a static layout is warmed with
@@ -19,8 +20,8 @@ _WIDTHS = 4  # how many doublings of the columns a static layout is warmed with
 class Output:
     """What a pass gives for its texts, in the feed's order."""
 
-    pooled: FloatArray  # [texts, hidden], the head's input
-    embedding: FloatArray  # [texts, hidden], mean over the text's tokens
+    pooled: FloatArray  # [inputs, pooled], the head's input
+    embedding: FloatArray  # [inputs, hidden], mean over the input's tokens
 
     @property
     def finite(self) -> bool:
@@ -41,7 +42,7 @@ class Runtime(Protocol):
         """Write the adapter's weights into the slot; return where they lie."""
         ...
 
-    def run(self, feed: Feed) -> Output:
+    def run(self, feed: Feed | ImageFeed) -> Output:
         """Run one forward pass."""
         ...
 
@@ -74,10 +75,13 @@ class OnnxRuntime:
         self.precision = opened.precision
         self.layout = traits.layout
         self.slots = slots
-        self.grid = make_grid(manifest.max_length, traits.token_budget, traits.row_counts)
         self.position_offset = manifest.position_offset
-        self._takes_types = manifest.token_types
-        self._takes_adapters = bool(manifest.targets)
+        self._image = manifest.image
+        if manifest.image is None:
+            self.grid = make_grid(manifest.max_length, traits.token_budget, traits.row_counts)
+        else:
+            self.grid = make_image_grid(manifest.image.tokens, traits.token_budget)
+        self._names = _input_names(manifest)
         self._session = opened.session
         self._bank = opened.bank
 
@@ -85,17 +89,9 @@ class OnnxRuntime:
         """Write the adapter's weights into the slot; return where they lie."""
         return self._bank.write(slot, adapter)
 
-    def run(self, feed: Feed) -> Output:
+    def run(self, feed: Feed | ImageFeed) -> Output:
         """Run one forward pass."""
-        inputs = {"ids": feed.ids, "positions": feed.positions, "texts": feed.texts}
-        if self._takes_types:
-            inputs["token_types"] = feed.token_types
-        inputs["first"] = feed.first
-        if self._takes_adapters:
-            inputs["adapters"] = feed.adapters
-            inputs["columns"] = feed.columns
-            inputs["owners"] = feed.owners
-        return Output(*self._session.run(inputs))
+        return Output(*self._session.run(feed.inputs(self._names)))
 
     def warm(self, done: Callable[[int, int], None]) -> None:
         """Run every shape of the grid once, so that no request waits for a preparation.
@@ -113,8 +109,13 @@ class OnnxRuntime:
             return [self.layout.column_step]
         return [self.layout.column_step << i for i in range(_WIDTHS)]
 
-    def blank(self, shape: Shape, width: int) -> Feed:
-        """Return a feed of one text of padding that fills the shape, `width` columns a block."""
+    def blank(self, shape: Shape, width: int) -> Feed | ImageFeed:
+        """Return a feed of nothing that fills the shape, `width` columns a block.
+
+        One text of padding, or black images.
+        """
+        if self._image is not None:
+            return blank_images(self._image, shape.rows, width)
         size = (shape.rows, shape.tokens)
         blocks = shape.capacity // self.layout.block(shape.capacity)
         texts = np.full(size, -1, dtype=np.int64)
@@ -130,3 +131,15 @@ class OnnxRuntime:
             owners=np.full((blocks, width), PADDING, dtype=np.int64),
             tokens=shape.tokens,
         )
+
+
+def _input_names(manifest: Manifest) -> frozenset[str]:
+    """Return the graph's inputs but for its banks."""
+    if manifest.image is not None:
+        names = {"pixels"}
+        lora = {"columns"}
+    else:
+        names = {"ids", "positions", "texts", "first"}
+        names |= {"token_types"} if manifest.token_types else set()
+        lora = {"adapters", "columns", "owners"}
+    return frozenset(names | (lora if manifest.targets else set()))

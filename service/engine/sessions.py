@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from service.engine.adapter import FloatArray
 from service.engine.bank import HostBank
-from service.engine.feed import IntArray
+from service.engine.feed import GraphInputs
 
 OUTPUTS = ("output.pooled", "output.embedding")
 
@@ -22,8 +22,8 @@ OUTPUTS = ("output.pooled", "output.embedding")
 class Session(Protocol):
     """One opened graph; all calls come from one thread."""
 
-    def run(self, inputs: Mapping[str, IntArray]) -> tuple[FloatArray, FloatArray]:
-        """Run a pass; return (pooled, embedding), each [texts, hidden] float32."""
+    def run(self, inputs: GraphInputs) -> tuple[FloatArray, FloatArray]:
+        """Run a pass; return (pooled [inputs, pooled], embedding [inputs, hidden]), float32."""
         ...
 
 
@@ -37,8 +37,8 @@ class OrtSession:
         for name, value in banks.items():
             self._binding.bind_ortvalue_input(name, value)
 
-    def run(self, inputs: Mapping[str, IntArray]) -> tuple[FloatArray, FloatArray]:
-        """Run a pass; return (pooled, embedding), each [texts, hidden] float32."""
+    def run(self, inputs: GraphInputs) -> tuple[FloatArray, FloatArray]:
+        """Run a pass; return (pooled [inputs, pooled], embedding [inputs, hidden]), float32."""
         for name, array in inputs.items():
             self._binding.bind_cpu_input(name, array)
         for name in OUTPUTS:
@@ -79,8 +79,8 @@ class OpenVinoSession:
             tensor = openvino.Tensor(array, openvino.Shape(list(array.shape)), kind)
             self._request.set_tensor(name, tensor)
 
-    def run(self, inputs: Mapping[str, IntArray]) -> tuple[FloatArray, FloatArray]:
-        """Run a pass; return (pooled, embedding), each [texts, hidden] float32."""
+    def run(self, inputs: GraphInputs) -> tuple[FloatArray, FloatArray]:
+        """Run a pass; return (pooled [inputs, pooled], embedding [inputs, hidden]), float32."""
         for name, array in inputs.items():
             self._request.set_tensor(name, self._tensor(array, shared_memory=True))
         self._request.infer()

@@ -91,6 +91,26 @@ def is_alive(folder: Path, writer: str) -> bool:
 
 
 @contextmanager
+def held_as_dead(folder: Path, writer: str) -> Iterator[bool]:
+    """Hold a dead writer's lock, so that nobody begins under its name; gives False if it lives."""
+    try:
+        handle = os.open(folder / writer / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            dead = False
+        else:
+            dead = True
+        yield dead
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def janitor(folder: Path, *, wait: bool) -> Iterator[bool]:
     """Be the one process that retires or erases segments; gives False where another one is.
 

@@ -14,6 +14,7 @@ from service.events.folder import (
     SEAL,
     SEALED,
     SegmentFile,
+    held_as_dead,
     is_alive,
     janitor,
     segments,
@@ -106,16 +107,23 @@ class Janitor:
             folder = self._folder / writer
             for draft in folder.glob(".*"):
                 draft.unlink()
-            if not is_alive(self._folder, writer) and not segments(self._folder, writer):
-                for name in (SEAL, LOCK):
-                    (folder / name).unlink(missing_ok=True)
-                try:
-                    folder.rmdir()
-                except OSError as error:  # it begins just now, or somebody put a file there
-                    log.debug("event log: %s stays: %s", folder, error)
+            if segments(self._folder, writer):
+                continue
+            with held_as_dead(self._folder, writer) as dead:  # one may be beginning just now
+                if dead:
+                    _remove(folder)
         for draft in (self._folder / READERS).glob(".*"):
             if self._clock.wall_s() - draft.stat().st_mtime > _DRAFT_S:
                 draft.unlink(missing_ok=True)
+
+
+def _remove(folder: Path) -> None:
+    for name in (SEAL, LOCK):
+        (folder / name).unlink(missing_ok=True)
+    try:
+        folder.rmdir()
+    except OSError as error:  # somebody put a file there
+        log.debug("event log: %s stays: %s", folder, error)
 
 
 def log_bytes(folder: Path) -> int:

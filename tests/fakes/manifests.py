@@ -121,7 +121,7 @@ def manifest_of(
         tolerance=1e-4,
     )
     return Manifest(
-        format=1,
+        format=2,
         source=Source(name="tiny", revision="none", architecture=f"tiny {family}", files={}),
         family=family,
         task="text",

@@ -17,6 +17,7 @@ from service.engine.adapter import Adapter, FloatArray
 from service.engine.bank import HostBank
 from service.engine.bundle import Bundle, Head, HeadStep
 from service.engine.feed import Feed, Layout, Lease
+from service.engine.image_feed import ImageFeed
 from service.engine.packing import make_grid
 from service.engine.runtime import Output
 from service.engine.tokens import Tokens
@@ -128,7 +129,8 @@ class FakeRuntime:
     def warm(self, done: Callable[[int, int], None]) -> None:
         done(1, 1)
 
-    def run(self, feed: Feed) -> Output:
+    def run(self, feed: Feed | ImageFeed) -> Output:
+        assert isinstance(feed, Feed), "the fake has no images"
         self.feeds.append(feed)
         self.inside.set()
         assert self._gate.wait(30.0), "nobody opened the gate"

@@ -6,15 +6,16 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-PATIENCE_S = 60.0
+from tests.fakes.patience import until
+from tests.fakes.waiting import PATIENCE_S
+
 _ROOT = Path(__file__).resolve().parents[2]
 _COMMAND = (sys.executable, "-c", "from service.command import main; main()", "monitor")
 
@@ -34,7 +35,7 @@ class Process:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        wait_until(lambda: self._address() is not None or self.process.poll() is not None)
+        until(lambda: self._address() is not None or self.process.poll() is not None)
         address = self._address()
         assert address is not None, self.said
         self.http = httpx.Client(base_url=address, trust_env=False, timeout=20.0)
@@ -50,8 +51,8 @@ class Process:
 
     def wait_until_ready(self) -> None:
         """Wait until it has read what was there."""
-        wait_until(lambda: self.http.get("/readyz").status_code == 200)
-        wait_until(lambda: any("caught up with the event log" in line for line in self.said))
+        until(lambda: self.http.get("/readyz").status_code == 200)
+        until(lambda: any("caught up with the event log" in line for line in self.said))
 
     def report(self, path: str = "", **headers: str) -> Any:
         """Return a report."""
@@ -92,11 +93,3 @@ def run(*arguments: object, **variables: str) -> "subprocess.CompletedProcess[st
         timeout=PATIENCE_S,
         check=False,
     )
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    until_s = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < until_s
-        time.sleep(0.02)

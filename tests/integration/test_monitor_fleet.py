@@ -1,7 +1,6 @@
 """Did everyone move, or one tenant? And what is left of a tenant that is erased meanwhile."""
 
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from monitoring.web.metrics import Metrics
 from service.events.erasure import erase
 from tests.fakes.following import contents_of
 from tests.fakes.logs import DAY_S, written_log
+from tests.fakes.patience import until
 from tests.fakes.traffic import Tenant
 
 NAMES = tuple(f"tenant-{number}" for number in range(8))
@@ -23,7 +23,6 @@ ROWS = 30
 STEP_S = 1800
 STEPS = 22
 CHANGE = 6
-PATIENCE_S = 20.0
 
 
 def write_fleet(events: Path, moved: Collection[str], back: int = STEPS) -> None:
@@ -60,13 +59,6 @@ def fleet_of(folder: Path, moved: Collection[str], back: int = STEPS) -> tuple[F
         return found, sidecar.measurements.measured().fleet_alarms
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
-    until_s = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < until_s
-        time.sleep(0.02)
-
-
 def test_when_everyone_moves_the_fleet_is_in_alarm_once(tmp_path: Path) -> None:
     fleet, alarms = fleet_of(tmp_path, NAMES)
     assert fleet.alarm
@@ -96,11 +88,11 @@ def test_an_erased_tenant_is_gone_from_a_running_sidecar(tmp_path: Path) -> None
     write_fleet(tmp_path / "events", NAMES[:1])
     with closing(Sidecar(settings_of(tmp_path))) as sidecar:
         sidecar.start()
-        wait_until(lambda: sidecar.log_state().backlog_bytes == 0)
+        until(lambda: sidecar.log_state().backlog_bytes == 0)
         assert sidecar.reports.adapter(gone, "support").triggers
         before = sidecar.reports.adapter(stays, "support").versions[0]
         assert erase(tmp_path / "events", gone).events > 0
-        wait_until(lambda: not sidecar.reports.fleet(gone).adapters)
+        until(lambda: not sidecar.reports.fleet(gone).adapters)
         with pytest.raises(UnknownWatched):
             sidecar.reports.adapter(gone, "support")
         after = sidecar.reports.adapter(stays, "support").versions[0]

@@ -19,8 +19,10 @@ from service.registry.database import Database
 from service.registry.keys import make
 from service.registry.records import RegistryLimits
 from tests.fakes.logs import DAY_S, written_log
-from tests.fakes.sidecar import PATIENCE_S, Process, monitor, run, wait_until
+from tests.fakes.patience import until
+from tests.fakes.sidecar import Process, monitor, run
 from tests.fakes.traffic import Tenant
+from tests.fakes.waiting import PATIENCE_S
 from tests.fakes.world import STEP_S, write_world
 
 NAMES = ("drifts", "rolls", "shy")  # the first is in alarm
@@ -38,7 +40,7 @@ def half_hours(monkeypatch: pytest.MonkeyPatch) -> None:
 def settled(process: Process) -> None:
     """Wait until the last bucket of the log is over, by the clock."""
     process.wait_until_ready()
-    wait_until(lambda: _last_s(process) == DAY_S + HOURS * 3600)
+    until(lambda: _last_s(process) == DAY_S + HOURS * 3600)
 
 
 def _last_s(process: Process) -> float:
@@ -255,7 +257,7 @@ def test_it_waits_for_a_service_that_has_not_begun(tmp_path: Path) -> None:
         with written_log(folder) as log:
             tenant.send(log, 30, time_s=DAY_S)
             log.flush()
-            wait_until(lambda: bool(process.report()["adapters"]))
+            until(lambda: bool(process.report()["adapters"]))
         fleet = process.report()
         assert fleet["problems"] == []
         assert fleet["adapters"][0]["predictions"] == 30

@@ -12,7 +12,8 @@ import pytest
 from service.engine.bundle import Bundle
 from tests.fakes.faults import ADAPTER, TENANT, serving, upload
 from tests.fakes.packages import labels_of
-from tests.fakes.sidecar import Process, monitor, wait_until
+from tests.fakes.patience import until
+from tests.fakes.sidecar import Process, monitor
 
 WORDS = ("parcel", "card", "leaves", "friday", "telephone", "yellow", "twice", "please", "where")
 GROUPS = {"mobile": 40, "web": 20}
@@ -52,7 +53,7 @@ def seen(
             digest = publish(client, bundle)
             answers = ask(client)
             say(client, answers)
-        wait_until(lambda: is_read(sidecar))
+        until(lambda: is_read(sidecar))
         yield Seen(sidecar, digest, sidecar.report("/acme/mail"))
         assert sidecar.end(signal.SIGTERM) == 0
         assert service.stop() == 0

@@ -97,9 +97,12 @@ def check_all_there(client: httpx.Client, acknowledged: dict[int, str], live: li
     listed = client.get("/v1/tenants/acme/adapters/mail/versions").json()
     digests = {v["version"]: v["digest"] for v in listed["versions"]}
     assert acknowledged.items() <= digests.items()
-    now = client.get("/v1/tenants/acme/adapters/mail/rollout").json()["live"]
+    answer = client.get("/v1/tenants/acme/adapters/mail/rollout")
+    if not live and answer.status_code == 404:  # killed before the first rollout
+        return
+    now = answer.json()["live"]
     # The kill may have come between the commit and its acknowledgement.
-    assert now >= live[-1]
+    assert now >= max(live, default=1)
     for version, digest in digests.items():
         answer = client.post(
             f"/v1/tenants/acme/adapters/mail/versions/{version}/predict", json={"inputs": [TEXT]}
