@@ -154,6 +154,8 @@ def replace_head(data: bytes) -> Change:
 
 EMPTY_HEAD = (2).to_bytes(8, "little") + b"{}"
 
+IMAGE = {"channels": 3, "height": 8, "width": 8, "tokens": 5}
+
 SPOILED = {
     "a graph that is gone": (remove(MODEL_FILE), f"{MODEL_FILE} is missing"),
     "weights that are gone": (remove(f"{MODEL_FILE}.data"), "onnx.data is missing"),
@@ -168,11 +170,13 @@ SPOILED = {
     "a head without a digest": (unlist(HEAD_FILE), f"names no {HEAD_FILE}"),
     "a tokenizer without a digest": (unlist(TOKENIZER_FILE), f"names no {TOKENIZER_FILE}"),
     "a graph without a digest": (unlist(MODEL_FILE), f"{MODEL_FILE} has no digest"),
-    "another format": (edit(format=2), "format 2, this version reads 1; export the model again"),
+    "another format": (edit(format=1), "format 1, this version reads 2; export the model again"),
     "no format": (edit(format=None), "format None"),
     "a field that nobody knows": (edit(colour="blue"), "colour: Extra inputs"),
     "a field of another type": (edit(hidden_size="wide"), "hidden_size:"),
-    "no variants": (edit(variants={}), "no variant"),
+    "no variants": (edit(variants={}), "names no fp32 variant"),
+    "an image that a text bundle takes": (edit(image=IMAGE), "an image bundle says what"),
+    "an image bundle that takes none": (edit(task="image"), "an image bundle says what"),
     "a graph that was never proven": (unproven, "did not pass its parity report"),
     "a graph elsewhere": (edit_variant(file="../secret"), r"\.\./secret has no digest"),
     "a head that is no safetensors": (replace_head(b"nonsense"), f"{HEAD_FILE} cannot be read"),
