@@ -9,7 +9,7 @@ from service.api.foreign_schemas import HfError, HfLabels
 from service.engine.errors import NonFiniteOutput
 from service.errors import AdapterUnreadable, QueueFull
 from tests.fakes.service import FakeService
-from tests.fakes.tokens import MAX_LENGTH, FakeTokeniser
+from tests.fakes.tokens import MAX_LENGTH, FakeTokeniser, ids_of
 from tests.fixtures_service import MakeService
 
 pytestmark = pytest.mark.anyio
@@ -51,7 +51,7 @@ async def test_each_text_is_answered_by_a_list_best_first(
 ) -> None:
     version = service.publish("acme", "support")
     told = await classify(service, inputs)
-    texts = [text.ids for text in service.batcher.jobs[0].texts]
+    texts = ids_of(service.batcher.jobs[0].texts)
     assert texts == [text.ids for text in FakeTokeniser().encode(asked)]
     assert len(told) == len(asked)
     for row in told:

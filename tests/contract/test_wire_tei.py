@@ -14,7 +14,7 @@ from service.engine.errors import NonFiniteOutput
 from service.errors import AdapterUnreadable, EngineFailed, QueueFull
 from tests.fakes.batching import HIDDEN, probabilities_of
 from tests.fakes.service import FakeService
-from tests.fakes.tokens import MAX_LENGTH, FakeTokeniser
+from tests.fakes.tokens import MAX_LENGTH, FakeTokeniser, ids_of
 from tests.fakes.waiting import until
 from tests.fixtures_service import MakeService
 
@@ -89,7 +89,7 @@ async def test_a_list_is_a_pair_and_a_list_of_lists_a_batch(
     service.publish("acme", "support")
     told = await predict(service, inputs)
     assert len(service.batcher.jobs) == 1, "a batch is one job"
-    texts = [text.ids for text in service.batcher.jobs[0].texts]
+    texts = ids_of(service.batcher.jobs[0].texts)
     assert texts == [text.ids for text in FakeTokeniser().encode(asked)]
     rows = told if batch else [told]
     assert [len(row) for row in rows] == [3] * len(asked)

@@ -10,10 +10,12 @@ import numpy as np
 from service.batching.answers import Answer
 from service.batching.jobs import Job
 from service.engine.adapter import Adapter, FloatArray
+from service.engine.pixels import Prepared
 from service.engine.tokens import Tokens
 from service.gate.rows import Answers, Indices, LiveAnswers, Run, TextFacts
 from service.registry.records import Route
 from tests.fakes.batching import FakeBatcher
+from tests.fakes.tokens import ids_of
 
 HIDDEN = 8
 LABELS = ("refund", "delivery", "other")
@@ -51,8 +53,8 @@ class HoldoutFake:
         self.jobs.append(job)
         labels = self.labels[job.digest] if job.brings is None else job.brings.labels
         rows = np.full((len(job.texts), len(labels)), (1 - self.sure) / (len(labels) - 1))
-        rows[np.arange(len(job.texts)), [text.ids[0] for text in job.texts]] = self.sure
-        embeddings = np.array([[text.ids[0]] * HIDDEN for text in job.texts], dtype=np.float32)
+        rows[np.arange(len(job.texts)), [ids[0] for ids in ids_of(job.texts)]] = self.sure
+        embeddings = np.array([[ids[0]] * HIDDEN for ids in ids_of(job.texts)], dtype=np.float32)
         answer = Answer(
             digest=job.digest,
             labels=labels,
@@ -95,7 +97,7 @@ class GateBatcher(FakeBatcher):
 
     async def embed(
         self,
-        texts: Sequence[Tokens],
+        texts: Sequence[Prepared],
         *,
         tenant: str = "",
         weight: float = 1.0,

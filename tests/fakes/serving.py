@@ -21,7 +21,7 @@ from service.errors import Stopping
 from service.settings import Settings
 from tests.fakes.batching import FakeBatcher
 from tests.fakes.service import make_service
-from tests.fakes.tokens import word_of
+from tests.fakes.tokens import ids_of, word_of
 
 
 class SlowBatcher(FakeBatcher):
@@ -37,7 +37,7 @@ class SlowBatcher(FakeBatcher):
         await super().stop(drain_s)
 
     async def answer(self, job: Job) -> Answer:
-        ids = job.texts[0].ids
+        [ids, *_] = ids_of(job.texts)
         if ids and ids[0] == word_of("slow"):
             try:
                 async with asyncio.timeout(float(len(ids) - 1) / 10):

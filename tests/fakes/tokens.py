@@ -2,9 +2,17 @@
 
 from collections.abc import Sequence
 
+from service.engine.pixels import Prepared
 from service.engine.tokens import Input, Tokens
 
 MAX_LENGTH = 16
+
+
+def ids_of(inputs: Sequence[Prepared]) -> list[list[int]]:
+    """Return the token ids of inputs that are texts, all of them."""
+    texts = [each for each in inputs if isinstance(each, Tokens)]
+    assert len(texts) == len(inputs), "an image has no tokens"
+    return [text.ids for text in texts]
 
 
 class FakeTokeniser:

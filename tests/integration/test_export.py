@@ -66,7 +66,7 @@ def test_a_bundle_says_what_it_takes_and_that_it_was_proven(
 ) -> None:
     bundle = bundle_of(family)
     manifest = bundle.manifest
-    parity = manifest.variants["fp32"].parity
+    parity = manifest.parity
     assert parity.passed
     assert parity.max_probability_error < parity.tolerance == 1e-4
     assert parity.max_neighbour_error < parity.tolerance
@@ -278,7 +278,7 @@ def test_an_interrupted_export_leaves_no_half_bundle(
         os.kill(pid, number)
     rest = exports.rest()
     if rest and rest[-1] == ["done"]:
-        assert open_bundle(out).manifest.variants["fp32"].parity.passed
+        assert open_bundle(out).manifest.parity.passed
         return
     assert not out.exists()
     for left in shelf.iterdir():
@@ -289,7 +289,7 @@ def test_an_interrupted_export_leaves_no_half_bundle(
         except InvalidBundle:
             continue
         # Killed between its last byte and its name: all of it is there, which is no half either.
-        assert whole.manifest.variants["fp32"].parity.passed
+        assert whole.manifest.parity.passed
 
 
 # --- the command -------------------------------------------------------------------------

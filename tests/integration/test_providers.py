@@ -9,7 +9,7 @@ import pytest
 from service.engine.adapter import FloatArray
 from service.engine.bundle import Bundle
 from service.engine.errors import InvalidBundle, ProviderUnavailable
-from service.engine.feed import make_feed
+from service.engine.feed import Feed, make_feed
 from service.engine.forward import Forward, Member
 from service.engine.packing import plan
 from service.engine.providers import PROVIDERS
@@ -103,6 +103,7 @@ def test_the_shapes_that_are_warmed_are_those_that_passes_have(
         planned = plan([shape.tokens] * shape.rows, [0] * shape.rows, runtime.grid, 1)
         assert planned.shape == shape
         feed = make_feed(planned, texts, [0] * shape.rows, [lease], 0, runtime.layout)
+        assert isinstance(blank, Feed)
         assert feed.columns.shape == blank.columns.shape
         assert feed.ids.shape == blank.ids.shape
         if runtime.layout.static:

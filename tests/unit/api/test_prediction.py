@@ -31,7 +31,7 @@ from service.usage import Rows, UsageBook
 from tests.fakes.asgi import FakeReceive, call_with
 from tests.fakes.batching import FakeBatcher
 from tests.fakes.prediction_keys import FakeSigning
-from tests.fakes.tokens import FakeTokeniser
+from tests.fakes.tokens import FakeTokeniser, ids_of
 
 pytestmark = pytest.mark.anyio
 
@@ -153,7 +153,7 @@ async def test_the_job_carries_digest_tokens_and_deadline() -> None:
     parts = Parts()
     await parts.predict(call_with([(b"x-timeout-ms", b"500000000")]), "one two")
     [job] = parts.batcher.jobs
-    assert (job.digest, len(job.texts[0].ids), job.deadline_s) == ("sha256:a", 2, 160.0)
+    assert (job.digest, len(ids_of(job.texts)[0]), job.deadline_s) == ("sha256:a", 2, 160.0)
 
 
 @pytest.mark.parametrize(("body_bytes", "inline"), [(100, True), (100_000, False)])
