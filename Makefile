@@ -49,8 +49,8 @@ install: $(VENV)/.installed ## .venv with everything that development needs
 # ---- the two commands ---------------------------------------------------------------------------
 
 .PHONY: demo
-demo: $(VENV)/.installed-demo ## three tenants on one backbone, shown (CHECK=1: checked instead)
-	@exec $(BIN)/tenantry demo $(if $(filter-out 0,$(CHECK)),--check)
+demo: $(VENV)/.installed-demo ## three tenants on one backbone (CHECK=1: checked, IMAGES=1: images)
+	@exec $(BIN)/tenantry demo$(if $(filter-out 0,$(CHECK)), --check)$(if $(filter-out 0,$(IMAGES)), --images)
 
 .PHONY: test
 test: lint types ## the whole suite but the long stress runs

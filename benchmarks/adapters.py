@@ -65,7 +65,7 @@ def files_of(adapter: Adapter, manifest: Manifest) -> dict[str, bytes]:
         tensors[_PREFIX + name] = tensor
     config = {
         "peft_type": "LORA",
-        "task_type": "SEQ_CLS",
+        "task_type": "SEQ_CLS" if manifest.task == "text" else None,
         "r": adapter.rank,
         "lora_alpha": adapter.rank,  # a scaling of 1
         "target_modules": sorted(adapter.deltas),

@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks import page_cache
 from benchmarks.bank_population import FULL, adapter_of, ask
 from benchmarks.connection import Connection
+from benchmarks.engine import variant_on
 from benchmarks.rounds import show
 from benchmarks.servers import tenantry
 from benchmarks.spread import Spread
@@ -34,7 +35,7 @@ class SlotWrites:
 
 def slot_writes(bundle: Bundle, provider: str, count: int) -> SlotWrites:
     """Write `count` adapters over others, after one into each slot."""
-    runtime = OnnxRuntime(bundle, provider, slots=SLOTS)
+    runtime = OnnxRuntime(bundle, provider, slots=SLOTS, variant=variant_on(bundle, provider))
     adapters = [adapter_of(bundle.manifest, FULL + number) for number in range(_DIFFERENT)]
     times = []
     for turn in range(SLOTS + count):

@@ -34,6 +34,22 @@ bench-shadows: $(VENV)/.installed ## what a shadow costs (TENANTRY_DATA)
 bench-event-log: $(VENV)/.installed ## what logging costs a request (wrk, TENANTRY_DATA)
 	@$(BENCH).event_log $(BENCH_FLAGS)
 
+.PHONY: bench-images
+bench-images: $(VENV)/.installed ## images: quality, mixed passes, drift (TENANTRY_DATA)
+	@$(BENCH).images $(BENCH_FLAGS)
+
+.PHONY: bench-images-preprocess
+bench-images-preprocess: $(VENV)/.installed ## decoding and preprocessing against transformers' processors
+	@$(BENCH).images_preprocess $(BENCH_FLAGS)
+
+.PHONY: bench-precision
+bench-precision: $(VENV)/.installed ## every precision and what else was tried (TENANTRY_DATA, nncf)
+	@$(BENCH).precision $(BENCH_FLAGS)
+
+.PHONY: bench-distill
+bench-distill: $(VENV)/.installed ## a student of half the layers: accuracy, calibration, speed (TENANTRY_DATA)
+	@$(BENCH).distill $(BENCH_FLAGS)
+
 # ---- monitoring: claims that a run could refute; `benchmarks/monitoring/README.md` -----------------
 
 MONITORING := bench-monitoring-false-positives bench-monitoring-power bench-monitoring-run-length bench-monitoring-coverage bench-monitoring-estimated-accuracy bench-monitoring-fleet bench-monitoring-cost

@@ -9,9 +9,13 @@ from service.engine.adapter import Adapter
 from service.engine.bundle import Bundle
 from service.engine.forward import Answered, Forward, Member
 from service.engine.packing import Plan, Shape, plan
+from service.engine.pixels import Prepared
+from service.engine.providers import runnable
 from service.engine.runtime import OnnxRuntime
-from service.engine.selection import AUTO, choose
 from service.engine.tokens import Tokens
+from service.engine.tuning.choice import AUTO, Chooser
+
+_SLOTS = 32  # of the bank that the provider is chosen with
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,15 @@ class Streamed:
 
 def chosen_provider(bundle: Bundle, wanted: str) -> str:
     """Return the provider to measure: as asked for, or the fastest here."""
-    return choose(bundle, wanted, None).provider if wanted == AUTO else wanted
+    return Chooser(bundle, None, _SLOTS).choose().provider if wanted == AUTO else wanted
+
+
+def variant_on(bundle: Bundle, provider: str) -> str:
+    """Return the variant to measure on a provider: its bf16 where the bundle has it, else fp32.
+
+    The same for every bundle of one comparison, also where another variant would be faster.
+    """
+    return "bf16" if ("bf16", provider) in runnable(bundle) else "fp32"
 
 
 class Engine:
@@ -36,7 +48,10 @@ class Engine:
         self, bundle: Bundle, adapters: Sequence[Adapter], provider: str, threads: int | None = None
     ) -> None:
         threadpool_limits(limits=1, user_api="blas")  # as `service.batching.assembly` does
-        runtime = OnnxRuntime(bundle, provider, slots=len(adapters), threads=threads)
+        variant = variant_on(bundle, provider)
+        runtime = OnnxRuntime(
+            bundle, provider, slots=len(adapters), threads=threads, variant=variant
+        )
         self.runtime = runtime
         self.forward = Forward(bundle, runtime)
         self.members = [
@@ -45,16 +60,16 @@ class Engine:
         ]
         runtime.warm(lambda *_: None)
 
-    def plan(self, texts: Sequence[Tokens], numbers: Sequence[int]) -> Plan:
+    def plan(self, texts: Sequence[Prepared], numbers: Sequence[int]) -> Plan:
         """Return the next pass for waiting texts, oldest first."""
         lengths = [len(text) for text in texts]
         return plan(lengths, numbers, self.runtime.grid, len(self.members))
 
-    def answer(self, texts: Sequence[Tokens], numbers: Sequence[int]) -> Answered:
+    def answer(self, texts: Sequence[Prepared], numbers: Sequence[int]) -> Answered:
         """Plan one pass and run it; `numbers[i]` is the adapter of `texts[i]`."""
         return self.forward.run(self.plan(texts, numbers), texts, numbers, self.members)
 
-    def answer_all(self, texts: Sequence[Tokens], numbers: Sequence[int]) -> int:
+    def answer_all(self, texts: Sequence[Prepared], numbers: Sequence[int]) -> int:
         """Answer texts that fit one pass; return their tokens."""
         answered = self.answer(texts, numbers)
         assert len(answered.indices) == len(texts), "the texts did not fit one pass"

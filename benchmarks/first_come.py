@@ -7,6 +7,7 @@ from service.batching.admission import DrainRate
 from service.batching.fairness import Flow
 from service.batching.jobs import Entry, Ticket
 from service.batching.queue import Queue
+from service.engine.tokens import Windowed
 from service.errors import QueueFull
 
 
@@ -33,6 +34,7 @@ class FirstComeQueue(Queue):
         if full and self.texts:
             raise QueueFull("the baseline is full")
         for position, text in enumerate(texts):
+            assert not isinstance(text, Windowed), "the baseline has no windows"
             order = self._arrived
             entry = Entry(
                 ticket,

@@ -31,6 +31,8 @@ from service.engine.lora_tensors import LABEL_CHARS_MAX, LABELS_MIN, MAGNITUDE_M
 from service.engine.safetensors_file import HEADER_BYTES_MAX, TENSORS_MAX
 from service.metrics import Metrics, metrics_reference
 from service.settings import Settings, settings_reference, settings_table
+from service.uploads.archive import HOLDOUT_FILE
+from service.uploads.holdout import LINE_BYTES_MAX
 from service.uploads.limits import UploadLimits
 from service.uploads.metadata import Dataset, Metadata
 
@@ -128,6 +130,14 @@ def uploads_page() -> str:
         " F32, F16, BF16 or F64; no",
         f"value that is not finite, none beyond {MAGNITUDE_MAX:,.0f} in size, B counted with its"
         " scaling.",
+        "",
+        "## The hold-out",
+        "",
+        f"`{HOLDOUT_FILE}`, one JSON object a line: `text` and `label`; or, where the backbone",
+        "reads images, `image` and `label`. An image is a data URL, `data:image/png;base64,...`,",
+        "of a JPEG, PNG, WebP, GIF or BMP file. A line holds at most"
+        f" {LINE_BYTES_MAX['text'] >> 20} MiB of text, or {LINE_BYTES_MAX['image'] >> 20} MiB of",
+        "an image.",
         "",
         "## Limits",
         "",

@@ -2,8 +2,6 @@
 
 import os
 import shlex
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,14 +14,20 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
+from exporter.backbone import Traits, family_for, wire
 from exporter.banked import Banks
 from exporter.card import model_card
+from exporter.class_names import read_names
+from exporter.dedicated import dedicated_manifest, own_classes, prove_dedicated
 from exporter.errors import ExportFailed, ProofFailed, UnreadableModel, UnsupportedModel
-from exporter.families.catalogue import family_of
-from exporter.families.family import Assembled, Family
-from exporter.graph import write_graph
+from exporter.families.family import Family, ImageFamily
+from exporter.merge import load_merged
+from exporter.parts import part_beside
+from exporter.precision.catalogue import AUTO
+from exporter.precision.choice import add_precisions, choose_precisions
 from exporter.proof import prove
-from exporter.source import LoadedModel, load_model, serving_tokenizer
+from exporter.provenance.sbom import bill_of_materials
+from exporter.source import LoadedModel, load_model
 from service.engine import digest
 from service.engine.adapter import FloatArray
 from service.engine.bundle import (
@@ -31,9 +35,10 @@ from service.engine.bundle import (
     FORMAT,
     HEAD_FILE,
     MANIFEST,
-    TOKENIZER_FILE,
+    SBOM_FILE,
     Bundle,
     Head,
+    HeadStep,
     Manifest,
     Parity,
     Source,
@@ -44,6 +49,8 @@ from service.engine.bundle import (
 )
 
 ALL_LINEAR = "all-linear"
+MAX_RANK = 16
+MAX_LABELS = 256
 _UNPROVEN = Parity(
     passed=False,
     texts=0,
@@ -67,12 +74,22 @@ class Request:
     model: str
     out: Path
     targets: Sequence[str] = ()  # names, or (ALL_LINEAR,); empty: the family's attention
-    max_rank: int = 16
-    max_labels: int = 256
+    max_rank: int = MAX_RANK
+    max_labels: int = MAX_LABELS
     max_length: int | None = None  # tokens; None: the model's own limit
     revision: str | None = None
     licence: str | None = None
     exported_by: str = "tenantry"
+    dedicated: bool = False  # the model answers by itself: no bank
+    merge: Path | None = None  # folder of a `peft` adapter, merged into the model: dedicated too
+    labels: Path | None = None  # file that names a dedicated model's classes, one a line
+    precisions: Sequence[str] = (AUTO,)  # names, fp32 among them or not, or (AUTO,)
+    calibration: Path | None = None  # real inputs, to fit int8 to and to measure variants on
+
+    @property
+    def answers_itself(self) -> bool:
+        """Say whether the bundle is dedicated."""
+        return self.dedicated or self.merge is not None
 
     def command(self) -> str:
         """Return the command line that asks for this."""
@@ -81,50 +98,98 @@ class Request:
             parts += ["--revision", self.revision]
         if self.licence is not None:
             parts += ["--licence", self.licence]
+        if self.merge is not None:
+            parts += ["--merge", str(self.merge)]
+        elif self.dedicated:
+            parts += ["--dedicated"]
+        if self.labels is not None:
+            parts += ["--labels", str(self.labels)]
         if self.targets:
             parts += ["--targets", ",".join(self.targets)]
-        parts += ["--max-rank", str(self.max_rank), "--max-labels", str(self.max_labels)]
+        if not self.answers_itself:
+            parts += ["--max-rank", str(self.max_rank), "--max-labels", str(self.max_labels)]
         if self.max_length is not None:
             parts += ["--max-length", str(self.max_length)]
+        if tuple(self.precisions) != (AUTO,):
+            parts += ["--precisions", ",".join(self.precisions)]
+        if self.calibration is not None:
+            parts += ["--calibration", str(self.calibration)]
         return shlex.join(parts)
 
 
 def export_bundle(request: Request, progress: Progress) -> Bundle:
     """Export a model and return the bundle, proven and written.
 
-    Raises `UnsupportedModel`, `UnreadableModel`, `ExportFailed` or `ProofFailed`; then nothing is
-    left at `request.out`.
+    Raises `UnsupportedModel`, `UnreadableModel`, `ExportFailed`, `UnusableData` or `ProofFailed`;
+    then nothing is left at `request.out`.
     """
     out = request.out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ExportFailed(f"{out} is not an empty directory; choose another --out or remove it")
+    _refuse_contradictions(request)
+    choice = choose_precisions(tuple(request.precisions), request.calibration)
     progress("load", 0, 1)
-    loaded = load_model(request.model, request.revision)
-    family = family_of(loaded.model.config.model_type)
-    targets = choose_targets(family, loaded, request.targets)
+    loaded = _load(request)
+    family = family_for(loaded)
+    targets = () if request.answers_itself else choose_targets(family, loaded, request.targets)
     progress("load", 1, 1)
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{out.name}.part-", dir=out.parent))
-    try:
+    with part_beside(out) as part:
         manifest = _write_part(request, loaded, family, targets, part, progress)
         bundle = Bundle(part, "", manifest, _head_tensors(loaded, manifest))
-        parity, speed = prove(loaded, bundle, lambda n, of: progress("prove", n, of))
+        proof = prove if manifest.dedicated is None else prove_dedicated
+        parity, speed = proof(loaded, bundle, lambda n, of: progress("prove", n, of))
         if not parity.passed:
             raise ProofFailed(_why(parity))
         variant = manifest.variants["fp32"]
         proven = variant.model_copy(update={"parity": parity, "tokens_per_second": speed})
         manifest = manifest.model_copy(update={"variants": {"fp32": proven}})
+        bundle = Bundle(part, "", manifest, bundle.head)
+        manifest = add_precisions(
+            bundle, loaded, choice, lambda n, of: progress("precisions", n, of)
+        )
         (part / CARD_FILE).write_text(model_card(manifest), encoding="utf-8")
         files = {f.name: digest.of_file(f) for f in sorted(part.iterdir()) if f.name != MANIFEST}
         manifest = manifest.model_copy(update={"files": files})
+        (part / SBOM_FILE).write_bytes(bill_of_materials(manifest))
+        files = {**files, SBOM_FILE: digest.of_file(part / SBOM_FILE)}
+        manifest = manifest.model_copy(update={"files": files})
         (part / MANIFEST).write_bytes(canonical(manifest))
         _put_in_place(part, out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return open_bundle(out)
 
 
-def choose_targets(family: Family, loaded: LoadedModel, names: Sequence[str]) -> tuple[str, ...]:
+def _load(request: Request) -> LoadedModel:
+    if request.merge is None:
+        return load_model(request.model, request.revision)
+    return load_merged(request.model, request.merge, request.revision, _names(request))
+
+
+def _names(request: Request) -> tuple[str, ...]:
+    return () if request.labels is None else read_names(request.labels)
+
+
+def _refuse_contradictions(request: Request) -> None:
+    """Raise `UnsupportedModel` where a request asks for a bank and for none, or for no names."""
+    if not request.answers_itself:
+        if request.labels is not None:
+            raise UnsupportedModel(
+                "--labels names the classes of a dedicated bundle; an adapter brings its own"
+            )
+        return
+    odd = {
+        "--targets": bool(request.targets),
+        "--max-rank": request.max_rank != MAX_RANK,
+        "--max-labels": request.max_labels != MAX_LABELS,
+    }
+    for flag, given in odd.items():
+        if given:
+            raise UnsupportedModel(f"{flag}: a dedicated bundle has no bank and takes no adapters")
+
+
+def choose_targets(
+    family: Family | ImageFamily, loaded: LoadedModel, names: Sequence[str]
+) -> tuple[str, ...]:
     """Return the paths of the layers that LoRA may change.
 
     `names` are ends of paths, as `peft`'s `target_modules` takes them; none means the attention.
@@ -133,12 +198,12 @@ def choose_targets(family: Family, loaded: LoadedModel, names: Sequence[str]) ->
     if tuple(names) == (ALL_LINEAR,):
         return linears
     wanted = tuple(names) or family.attention
-    unknown = [w for w in wanted if not any(_ends_in(path, w) for path in linears)]
+    unknown = [w for w in names if not any(_ends_in(path, w) for path in linears)]
     if unknown:
-        have = ", ".join(sorted({path.rsplit(".", 1)[1] for path in linears}))
+        have = ", ".join(sorted({path.rpartition(".")[2] for path in linears}))
         raise UnsupportedModel(
-            f"no linear layer of the encoder is called {', '.join(unknown)}; there are {have},"
-            f" or {ALL_LINEAR}"
+            f"no layer of the encoder that LoRA may change is called {', '.join(unknown)}; there"
+            f" are {have}, or {ALL_LINEAR}"
         )
     return tuple(path for path in linears if any(_ends_in(path, w) for w in wanted))
 
@@ -150,29 +215,31 @@ def _ends_in(path: str, name: str) -> bool:
 def _write_part(
     request: Request,
     loaded: LoadedModel,
-    family: Family,
+    family: Family | ImageFamily,
     targets: tuple[str, ...],
     part: Path,
     progress: Progress,
 ) -> Manifest:
-    """Write graph, tokenizer and head; return the unproven manifest."""
+    """Write graph, what prepares its inputs, and head; return the unproven manifest."""
     progress("trace", 0, 1)
-    banks = Banks(frozenset(targets))
-    assembled = family.assemble(loaded.model, banks)
-    _refuse_lost(loaded, assembled)
-    _max_length(request, loaded, assembled)  # which may refuse, before the long work
-    layers = write_graph(assembled, banks, part / "model.fp32.onnx")
+    backbone = wire(loaded, Banks(frozenset(targets)), request.max_length)
+    _refuse_lost(loaded, backbone.head)
+    classes = None
+    if request.answers_itself:
+        classes = own_classes(loaded, backbone.head, _names(request))
+    layers = backbone.write(part, "model.fp32.onnx")
     progress("trace", 1, 1)
-    manifest = _manifest(request, loaded, family, assembled, layers)
+    manifest = _manifest(request, loaded, family, backbone.traits, backbone.head, layers)
+    if classes is not None:
+        manifest = dedicated_manifest(manifest, classes)
     tensors = _head_tensors(loaded, manifest)
     save_file({k: torch.from_numpy(v) for k, v in tensors.items()}, part / HEAD_FILE)
-    serving_tokenizer(loaded.tokenizer).save(str(part / TOKENIZER_FILE))
     return manifest
 
 
-def _refuse_lost(loaded: LoadedModel, assembled: Assembled) -> None:
+def _refuse_lost(loaded: LoadedModel, head: Sequence[HeadStep]) -> None:
     """Raise `UnreadableModel` where the encoder would be served with random weights."""
-    lost = sorted(loaded.missing - {step.module for step in assembled.head})
+    lost = sorted(loaded.missing - {step.module for step in head})
     if lost:
         more = f" and {len(lost) - 3} more modules" if len(lost) > 3 else ""
         raise UnreadableModel(
@@ -183,12 +250,13 @@ def _refuse_lost(loaded: LoadedModel, assembled: Assembled) -> None:
 def _manifest(
     request: Request,
     loaded: LoadedModel,
-    family: Family,
-    assembled: Assembled,
+    family: Family | ImageFamily,
+    traits: Traits,
+    head: tuple[HeadStep, ...],
     targets: tuple[Target, ...],
 ) -> Manifest:
     config = loaded.model.config
-    modules = [step.module for step in assembled.head if step.module]
+    modules = [step.module for step in head if step.module]
     missing = tuple(m for m in modules if m in loaded.missing)
     return Manifest(
         format=FORMAT,
@@ -199,22 +267,23 @@ def _manifest(
             files=loaded.files,
         ),
         family=config.model_type,
-        task="text",
-        hidden_size=config.hidden_size,
-        max_length=_max_length(request, loaded, assembled),
-        position_offset=assembled.position_offset,
-        token_types=assembled.token_types,
+        task=traits.task,
+        hidden_size=traits.hidden_size,
+        max_length=traits.max_length,
+        position_offset=traits.position_offset,
+        token_types=traits.token_types,
         encoder=family.encoder,
         targets=targets,
         max_rank=request.max_rank,
         max_labels=request.max_labels,
         head=Head(
-            pooling="mean" if assembled.pooling == "mean" else "first",
-            steps=assembled.head,
+            pooling=traits.pooling,
+            steps=head,
             held=tuple(m for m in modules if m not in loaded.missing),
             missing=missing,
-            labels=None if assembled.head[-1].module in missing else config.num_labels,
+            labels=None if head[-1].module in missing else config.num_labels,
         ),
+        image=traits.image,
         variants={"fp32": Variant(file="model.fp32.onnx", parity=_UNPROVEN, tokens_per_second=0.0)},
         files={},
         licence=request.licence or loaded.licence,
@@ -229,17 +298,6 @@ def _manifest(
         },
         command=request.command(),
     )
-
-
-def _max_length(request: Request, loaded: LoadedModel, assembled: Assembled) -> int:
-    own = min(assembled.max_length, int(min(loaded.tokenizer.model_max_length, 1 << 30)))
-    if request.max_length is None:
-        return own
-    if not 4 <= request.max_length <= assembled.max_length:
-        raise UnsupportedModel(
-            f"--max-length {request.max_length}: the model takes 4 to {assembled.max_length}"
-        )
-    return request.max_length
 
 
 def _head_tensors(loaded: LoadedModel, manifest: Manifest) -> dict[str, FloatArray]:

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from exporter.banked import Banks
+from exporter.banked import Banks, Layer
 from exporter.errors import ExportFailed
 from exporter.families.family import Assembled
 from exporter.packed import Inputs, Pooling
@@ -72,19 +72,32 @@ class BankedGraph(nn.Module):
 def targets_of(banks: Banks) -> tuple[Target, ...]:
     """Return the targets in the order of the graph's banks."""
     return tuple(
-        Target(name=name, in_features=layer.in_features, out_features=layer.out_features)
-        for name, layer in zip(banks.names, banks.layers, strict=True)
+        _target(name, layer) for name, layer in zip(banks.names, banks.layers, strict=True)
+    )
+
+
+def _target(name: str, layer: Layer) -> Target:
+    if isinstance(layer, nn.Linear):
+        return Target(name=name, in_features=layer.in_features, out_features=layer.out_features)
+    tall, wide = layer.kernel_size
+    return Target(
+        name=name,
+        in_features=layer.in_channels * tall * wide,
+        out_features=layer.out_channels,
+        kernel=(tall, wide),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Trace:
+class Example:
+    """What a graph is traced with: example inputs, which sizes of them vary, and their names."""
+
     arguments: tuple[Any, ...]
     dynamic: tuple[Any, ...]
     names: list[str]
 
 
-def _example(graph: BankedGraph, targets: tuple[Target, ...]) -> _Trace:
+def _example(graph: BankedGraph, targets: tuple[Target, ...]) -> Example:
     """Return example inputs whose dimensions are all different, so that none is confused."""
     rows, tokens, n = _TRACED["rows"], _TRACED["tokens"], _TRACED["texts"]
     auto = torch.export.Dim.DYNAMIC
@@ -99,31 +112,41 @@ def _example(graph: BankedGraph, targets: tuple[Target, ...]) -> _Trace:
     if targets:
         blocks, width = _TRACED["blocks"], _TRACED["columns"]
         columns = torch.zeros((blocks, width), dtype=torch.int64)
-        bank = [
-            torch.zeros((_TRACED["bank"], size))
-            for target in targets
-            for size in (target.in_features, target.out_features)
-        ]
+        bank = example_banks(targets)
         arguments += [grid - 1, columns, columns - 2, bank]
         dynamic += [matrix, matrix, matrix, [{0: auto} for _ in bank]]
         names += ["adapters", "columns", "owners", *input_names(targets)]
-    return _Trace(tuple(arguments), tuple(dynamic), names)
+    return Example(tuple(arguments), tuple(dynamic), names)
+
+
+def example_banks(targets: tuple[Target, ...]) -> list[Tensor]:
+    """Return an empty bank's A and B of every target, alternating."""
+    return [
+        torch.zeros((_TRACED["bank"], size))
+        for target in targets
+        for size in (target.in_features, target.out_features)
+    ]
 
 
 def write_graph(assembled: Assembled, banks: Banks, path: Path) -> tuple[Target, ...]:
     """Trace the graph and write it to `path`, its weights beside it; return its targets."""
     graph = BankedGraph(assembled, banks).eval()
     targets = targets_of(banks)
-    trace = _example(graph, targets)
+    trace(graph, _example(graph, targets), path)
+    return targets
+
+
+def trace(graph: nn.Module, example: Example, path: Path) -> None:
+    """Trace a graph and write it to `path`, its weights beside it; raise `ExportFailed`."""
     try:
         with torch.no_grad(), _quiet():
             program = torch.onnx.export(
                 graph,
-                trace.arguments,
+                example.arguments,
                 dynamo=True,
                 opset_version=OPSET,
-                dynamic_shapes=trace.dynamic,
-                input_names=trace.names,
+                dynamic_shapes=example.dynamic,
+                input_names=example.names,
                 output_names=list(OUTPUTS),
                 verbose=False,
             )
@@ -131,7 +154,6 @@ def write_graph(assembled: Assembled, banks: Banks, path: Path) -> tuple[Target,
         raise ExportFailed(f"the graph could not be traced: {error}") from error
     assert program is not None
     program.save(str(path), external_data=True)
-    return targets
 
 
 @contextlib.contextmanager

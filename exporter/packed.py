@@ -1,17 +1,13 @@
-"""Packed encoders: several texts share a row, and no text sees another.
+"""Packing: several texts share a row, and no text sees another.
 
-Every family is one of two shapes, post-norm (BERT and its kin) or pre-norm with rotary positions
-(ModernBERT). The weights are the checkpoint's own modules; only the wiring is ours, so that the
-attention can select by text instead of adding a mask, and every tensor keeps a static shape.
+What every packed encoder is built of: its inputs, attention that selects by text instead of adding
+a mask, and pooling that gives each text a row of its own.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-
-from exporter.banked import Banks
 
 # Not merely a large negative number: an adapter of large weights could bring all scores of its own
 # text below that, and would then read its neighbours. Nobody's row is masked altogether, since
@@ -37,112 +33,30 @@ def same_text(texts: Tensor) -> Tensor:
     return (texts.unsqueeze(2) == texts.unsqueeze(1)).unsqueeze(1)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> Tensor:
-    """Return softmax attention for q, k, v of [rows, heads, tokens, head size], heads merged."""
-    rows, heads, tokens, size = q.shape
-    scores = torch.matmul(q * size**-0.5, k.transpose(2, 3))
+def mix(scores: Tensor, v: Tensor, visible: Tensor) -> Tensor:
+    """Return [rows, tokens, hidden]: values mixed by the softmax of scores, heads merged.
+
+    scores [rows, heads, tokens, tokens], v [rows, heads, tokens, head size].
+    """
+    rows, heads, tokens, size = v.shape
     scores = torch.where(visible, scores, torch.full((), _MASKED, dtype=scores.dtype))
     mixed = torch.matmul(torch.softmax(scores, dim=-1), v)
     return mixed.transpose(1, 2).reshape(rows, tokens, heads * size)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, visible: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return softmax attention for q, k, v of [rows, heads, tokens, head size], heads merged.
+
+    `bias` [heads, tokens, tokens] is added to the scores.
+    """
+    scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(2, 3))
+    return mix(scores if bias is None else scores + bias, v, visible)
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """Return [rows, heads, tokens, head size] for [rows, tokens, hidden]."""
     rows, tokens, hidden = x.shape
     return x.reshape(rows, tokens, heads, hidden // heads).transpose(1, 2)
-
-
-@dataclass(frozen=True, slots=True)
-class PostNormParts:
-    """The checkpoint's modules for one post-norm layer, and the paths that `peft` gives them."""
-
-    query: tuple[str, nn.Linear]
-    key: tuple[str, nn.Linear]
-    value: tuple[str, nn.Linear]
-    out: tuple[str, nn.Linear]
-    up: tuple[str, nn.Linear]
-    down: tuple[str, nn.Linear]
-    attention_norm: nn.Module
-    output_norm: nn.Module
-
-
-def named_linears(
-    prefix: str, layer: nn.Module, paths: tuple[str, ...]
-) -> dict[str, tuple[str, nn.Linear]]:
-    """Return a layer's linear modules under the names of `PostNormParts`, in that order."""
-    names = ("query", "key", "value", "out", "up", "down")
-    found = {}
-    for name, path in zip(names, paths, strict=True):
-        linear = layer.get_submodule(path)
-        assert isinstance(linear, nn.Linear), path
-        found[name] = (f"{prefix}.{path}", linear)
-    return found
-
-
-class PostNormLayer(nn.Module):
-    """Attention, add, norm; feed-forward, add, norm (Devlin et al. 2019, arXiv 1810.04805)."""
-
-    def __init__(
-        self,
-        parts: PostNormParts,
-        banks: Banks,
-        heads: int,
-        activation: Callable[[Tensor], Tensor],
-    ) -> None:
-        super().__init__()
-        self.heads = heads
-        self.activation = activation
-        self.query = banks.wrap(*parts.query)
-        self.key = banks.wrap(*parts.key)
-        self.value = banks.wrap(*parts.value)
-        self.out = banks.wrap(*parts.out)
-        self.up = banks.wrap(*parts.up)
-        self.down = banks.wrap(*parts.down)
-        self.attention_norm = parts.attention_norm
-        self.output_norm = parts.output_norm
-
-    def forward(self, x: Tensor, visible: Tensor) -> Tensor:
-        """Return the next hidden states [rows, tokens, hidden]."""
-        q, k, v = (split_heads(f(x), self.heads) for f in (self.query, self.key, self.value))
-        x = self.attention_norm(x + self.out(attend(q, k, v, visible)))
-        normed: Tensor = self.output_norm(x + self.down(self.activation(self.up(x))))
-        return normed
-
-
-class PostNormEncoder(nn.Module):
-    """Word, position and (where the family has them) token-type embeddings, then the layers."""
-
-    def __init__(
-        self,
-        words: nn.Embedding,
-        positions: nn.Embedding,
-        token_types: nn.Embedding | None,
-        takes_token_types: bool,
-        norm: nn.Module,
-        layers: list[PostNormLayer],
-    ) -> None:
-        super().__init__()
-        self.words = words
-        self.positions = positions
-        self.token_types = token_types
-        self.takes_token_types = takes_token_types
-        self.norm = norm
-        self.layers = nn.ModuleList(layers)
-
-    def forward(self, inputs: Inputs) -> Tensor:
-        """Return the last hidden states [rows, tokens, hidden]."""
-        x: Tensor = self.words(inputs.ids) + self.positions(inputs.positions)
-        if self.token_types is not None:
-            if self.takes_token_types:
-                assert inputs.token_types is not None
-                x = x + self.token_types(inputs.token_types)
-            else:
-                x = x + self.token_types.weight[0]
-        x = self.norm(x)
-        visible = same_text(inputs.texts)
-        for layer in self.layers:
-            x = layer(x, visible)
-        return x
 
 
 class Pooling(nn.Module):

@@ -1,16 +1,17 @@
 """The proof: the exported graph against `transformers` and `peft`, on mixed batches.
 
 A handful of random adapters, of different ranks, scalings, targets and label counts, is made and
-saved by `peft` itself. Each answers its texts one by one in `transformers`; then all texts go
-through the very code that will serve them (tokeniser, planner, feed, bank, graph, heads), mixed
-into shared rows. Probabilities must agree to the tolerance, and an answer must not depend on who
-shares its row.
+saved by `peft` itself. Each answers its texts or images one by one in `transformers`; then all of
+them go through the very code that will serve them (tokeniser, planner, feed, bank, graph, heads),
+mixed into shared rows and passes. Probabilities must agree to the tolerance, and an answer must
+not depend on who shares its pass. Images are proven from their pixels on, as they are behind the
+preprocessor.
 """
 
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,21 +19,25 @@ from typing import Any
 import numpy as np
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
-from transformers import AutoModelForSequenceClassification
 
 from exporter.source import LoadedModel, fresh_heads_expected
 from service.engine.adapter import Adapter, FloatArray, read_adapter, read_tensors
-from service.engine.bundle import Bundle, Manifest, Parity
+from service.engine.bundle import Bundle, ImageInput, Manifest, Parity
 from service.engine.forward import Forward, Member
 from service.engine.packing import plan
+from service.engine.pixels import ImageFigures, Pixels, Prepared
 from service.engine.runtime import OnnxRuntime
 from service.engine.tokens import Tokeniser, Tokens
 from service.measures import accuracy
 
 TOLERANCE = 1e-4
 _TEXTS = 64
+_IMAGES = 32
 _SEED = 20260101
 _WORDS = (3, 5, 8, 13, 21, 34, 90, 160)  # lengths of the random texts, in tokens
+
+
+Sample = str | FloatArray  # a text, or an image's pixels [channels, height, width]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +45,31 @@ class Reference:
     """One adapter made by `peft`, and its answers in `transformers`, text by text."""
 
     adapter: Adapter
-    texts: tuple[int, ...]
+    texts: tuple[int, ...]  # or images
     probabilities: list[FloatArray]  # per text [labels]
     embeddings: list[FloatArray]  # per text [hidden]
+
+
+def random_samples(loaded: LoadedModel, manifest: Manifest) -> Sequence[Sample]:
+    """Return random texts or images for a proof."""
+    if manifest.image is None:
+        return random_texts(loaded, _TEXTS, manifest.max_length)
+    return random_images(manifest, _IMAGES)
+
+
+def random_images(manifest: Manifest, count: int) -> list[FloatArray]:
+    """Return pixels as a preprocessor leaves them: even colours, slopes and noise of any share."""
+    image = manifest.image
+    assert image is not None, "the bundle is one of images"
+    rng = np.random.default_rng(_SEED)
+    down = np.linspace(-1, 1, image.height, dtype=np.float32)[:, None]
+    right = np.linspace(-1, 1, image.width, dtype=np.float32)
+    images = []
+    for _ in range(count):
+        colour, tall, wide = rng.normal(size=(3, image.channels, 1, 1)).astype(np.float32)
+        noise = rng.normal(size=(image.channels, image.height, image.width)).astype(np.float32)
+        images.append(colour + tall * down + wide * right + np.float32(rng.random()) * noise)
+    return images
 
 
 def random_texts(loaded: LoadedModel, count: int, max_length: int) -> list[str]:
@@ -63,10 +90,12 @@ def random_texts(loaded: LoadedModel, count: int, max_length: int) -> list[str]:
 def adapter_configs(manifest: Manifest) -> list[dict[str, Any]]:
     """Return `LoraConfig` arguments, with `labels`, that cover what uploads may bring."""
     names = [target.name for target in manifest.targets]
-    kind = names[0].rsplit(".", 1)[1] if names else ""
-    some = [name for name in names if name.endswith(f".{kind}")]
+    kind = names[0].rpartition(".")[2] if names else ""
+    some = [name for name in names if name.rpartition(".")[2] == kind]
     most = manifest.max_rank
     half = max(1, most // 2)
+    if len(some) == len(names):  # a ResNet's are all called alike
+        some = names[: max(1, len(names) // 2)]
     configs: list[dict[str, Any]] = [
         {"r": most, "lora_alpha": 2 * most, "target_modules": names, "labels": 7},
         {"r": half, "lora_alpha": 16, "target_modules": names, "use_rslora": True, "labels": 2},
@@ -90,14 +119,17 @@ def make_reference(
     manifest: Manifest,
     config: dict[str, Any],
     number: int,
-    texts: Sequence[str],
+    texts: Sequence[Sample],
     mine: tuple[int, ...],
 ) -> Reference:
-    """Make one random adapter with `peft`, save it, read it as an upload, and ask it."""
+    """Make one random adapter with `peft`, save it, read it as an upload, and ask it.
+
+    `texts` may be images; `mine` are those that it is asked.
+    """
     labels = int(config.pop("labels"))
     torch.manual_seed(_SEED + number)
     with fresh_heads_expected():
-        model = AutoModelForSequenceClassification.from_pretrained(
+        model = type(loaded.model).from_pretrained(
             loaded.path,
             num_labels=labels,
             use_safetensors=True,
@@ -109,8 +141,9 @@ def make_reference(
         )
     saved = sorted({m.split(".")[0] for m in (*manifest.head.missing, _last_module(manifest))})
     saved = [_top_module(model, name) for name in saved]
+    task = TaskType.SEQ_CLS if manifest.task == "text" else None  # `peft` has none for images
     tuned = get_peft_model(
-        model, LoraConfig(task_type=TaskType.SEQ_CLS, modules_to_save=saved, **config)
+        model, LoraConfig(task_type=task, modules_to_save=saved, **config)
     ).eval()
     for name, parameter in tuned.named_parameters():
         if "lora_" in name:
@@ -131,12 +164,44 @@ def make_reference(
     encoder.register_forward_hook(lambda _module, _inputs, output: hidden.append(output[0]))
     with torch.inference_mode():
         for index in mine:
-            encoded = loaded.tokenizer(
-                texts[index], return_tensors="pt", truncation=True, max_length=manifest.max_length
-            )
+            encoded = encode(loaded, manifest, texts[index])
             probabilities.append(tuned(**encoded).logits.softmax(-1)[0].numpy())
-            embeddings.append(hidden.pop()[0].mean(0).numpy())
+            embeddings.append(mean_state(hidden.pop()))
     return Reference(adapter, mine, probabilities, embeddings)
+
+
+def encode(loaded: LoadedModel, manifest: Manifest, sample: Sample) -> Mapping[str, torch.Tensor]:
+    """Return a text or an image as `transformers` takes it."""
+    if not isinstance(sample, str):
+        return {"pixel_values": torch.from_numpy(sample).unsqueeze(0)}
+    encoded: Mapping[str, torch.Tensor] = loaded.tokenizer(
+        sample, return_tensors="pt", truncation=True, max_length=manifest.max_length
+    )
+    return encoded
+
+
+def mean_state(states: torch.Tensor) -> FloatArray:
+    """Return [hidden], the mean of the last hidden states of one text or image.
+
+    `states` is [1, tokens, hidden], or [1, hidden, height, width] of a convolutional network.
+    """
+    places = states if states.dim() == 3 else states.flatten(2).transpose(1, 2)
+    mean: FloatArray = places[0].mean(0).numpy()
+    return mean
+
+
+def prepare(bundle: Bundle, samples: Sequence[Sample]) -> list[Prepared]:
+    """Return texts or images as a pass takes them."""
+    image = bundle.manifest.image
+    if image is None:
+        texts = [sample for sample in samples if isinstance(sample, str)]
+        return list(Tokeniser(bundle).encode(texts))
+    return [_pixels(sample, image) for sample in samples if not isinstance(sample, str)]
+
+
+def _pixels(values: FloatArray, image: ImageInput) -> Pixels:
+    nothing = float("nan")
+    return Pixels(values, image.tokens, ImageFigures(0, 0, 0, nothing, nothing, 0))
 
 
 def prove(
@@ -148,11 +213,11 @@ def prove(
     its own.
     """
     manifest = bundle.manifest
-    texts = random_texts(loaded, _TEXTS, manifest.max_length)
+    texts = random_samples(loaded, manifest)
     configs = adapter_configs(manifest)
     references = []
     for number, config in enumerate(configs):
-        mine = tuple(range(number, _TEXTS, len(configs)))
+        mine = tuple(range(number, len(texts), len(configs)))
         references.append(make_reference(loaded, manifest, config, number, texts, mine))
         done(number + 1, len(configs) + 3)
     runtime = OnnxRuntime(bundle, "cpu", slots=len(references))
@@ -161,25 +226,28 @@ def prove(
         Member(reference.adapter, runtime.write(slot, reference.adapter))
         for slot, reference in enumerate(references, 1)
     ]
-    numbers = [index % len(configs) for index in range(_TEXTS)]
-    tokens = Tokeniser(bundle).encode(texts)
+    numbers = [index % len(configs) for index in range(len(texts))]
+    tokens = prepare(bundle, texts)
     mixed, embeddings = run_all(forward, tokens, numbers, members)
     done(len(configs) + 1, len(configs) + 3)
-    alone = [run_all(forward, [tokens[i]], [0], [members[numbers[i]]])[0][0] for i in range(_TEXTS)]
+    alone = [
+        run_all(forward, [text], [0], [members[number]])[0][0]
+        for text, number in zip(tokens, numbers, strict=True)
+    ]
     done(len(configs) + 2, len(configs) + 3)
-    parity = _compare(references, mixed, alone, embeddings)
-    speed = tokens_per_second(forward, members)
+    parity = compare(references, mixed, alone, embeddings)
+    speed = tokens_per_second(forward, members, manifest.image)
     done(len(configs) + 3, len(configs) + 3)
     return parity, speed
 
 
 def run_all(
     forward: Forward,
-    tokens: Sequence[Tokens],
+    tokens: Sequence[Prepared],
     numbers: Sequence[int],
     members: Sequence[Member],
 ) -> tuple[list[FloatArray], list[FloatArray]]:
-    """Answer all texts in shared passes; return probabilities and embeddings per text.
+    """Answer all texts or images in shared passes; return probabilities and embeddings of each.
 
     A text whose numbers are not finite gives NaN.
     """
@@ -210,14 +278,16 @@ def run_all(
     return [probabilities[i] for i in order], [embeddings[i] for i in order]
 
 
-def tokens_per_second(forward: Forward, members: Sequence[Member]) -> float:
+def tokens_per_second(
+    forward: Forward, members: Sequence[Member], image: ImageInput | None = None
+) -> float:
     """Return the speed of full passes that mix the members, median of seven."""
     shape = max(forward.runtime.grid.by_row[0], key=lambda s: s.capacity)
-    length = min(16, shape.tokens)
-    count = shape.capacity // length
-    tokens = [Tokens([1] * length, None, False, 0)] * count
+    sample = _plain_sample(image, shape.tokens)
+    count = shape.capacity // len(sample)
+    tokens = [sample] * count
     numbers = [i % len(members) for i in range(count)]
-    planned = plan([length] * count, numbers, forward.runtime.grid, len(members))
+    planned = plan([len(sample)] * count, numbers, forward.runtime.grid, len(members))
     seconds = []
     for _ in range(8):
         start = time.perf_counter()
@@ -226,12 +296,21 @@ def tokens_per_second(forward: Forward, members: Sequence[Member]) -> float:
     return float(shape.capacity / np.median(seconds[1:]))
 
 
-def _compare(
+def _plain_sample(image: ImageInput | None, longest: int) -> Prepared:
+    """Return a short text, or a black image."""
+    if image is not None:
+        size = (image.channels, image.height, image.width)
+        return _pixels(np.zeros(size, np.float32), image)
+    return Tokens([1] * min(16, longest), None, False, 0)
+
+
+def compare(
     references: Sequence[Reference],
     mixed: Sequence[FloatArray],
     alone: Sequence[FloatArray],
     embeddings: Sequence[FloatArray],
 ) -> Parity:
+    """Return the report: what the graph answered, mixed and alone, against the references."""
     errors = []
     embedding_errors = []
     found = []

@@ -30,7 +30,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class PreNormParts:
+class RotaryParts:
     """The checkpoint's modules for one layer; `window` is None where attention is global."""
 
     attention_norm: nn.Module
@@ -43,12 +43,12 @@ class PreNormParts:
     rope_base: float
 
 
-class PreNormLayer(nn.Module):
+class RotaryLayer(nn.Module):
     """Norm, rotary attention, add; norm, gated feed-forward, add."""
 
     def __init__(
         self,
-        parts: PreNormParts,
+        parts: RotaryParts,
         banks: Banks,
         heads: int,
         activation: Callable[[Tensor], Tensor],
@@ -77,14 +77,14 @@ class PreNormLayer(nn.Module):
         return y
 
 
-class PreNormEncoder(nn.Module):
+class RotaryEncoder(nn.Module):
     """Word embeddings and norm, the layers, and a final norm."""
 
     def __init__(
         self,
         words: nn.Embedding,
         norm: nn.Module,
-        layers: list[PreNormLayer],
+        layers: list[RotaryLayer],
         final_norm: nn.Module,
     ) -> None:
         super().__init__()

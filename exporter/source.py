@@ -2,27 +2,36 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from tokenizers import Tokenizer
 from transformers import (
+    MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
     AutoConfig,
-    AutoModelForSequenceClassification,
     AutoTokenizer,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 
-from exporter.errors import UnreadableModel
+from exporter.errors import UnreadableModel, UnsupportedModel
+from exporter.families.catalogue import refuse_unsupported
 from service.engine import digest
+from service.engine.strict_json import UnreadableJson, parse_object
 
-_READ = ("*.json", "*.safetensors", "*.txt", "*.model", "README.md", "LICENSE*")
-_NAMED = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+# What a loader may read of a checkpoint; of all that is there the digest is kept.
+_READ = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md", "LICENSE*")
+
+
+_PREPROCESSOR = "preprocessor_config.json"
+_PREPROCESSOR_BYTES_MAX = 1 << 20
+_CONFIG_BYTES_MAX = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +39,30 @@ class LoadedModel:
     """A checkpoint as a classification model in float32, with what it did not hold."""
 
     model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerFast
+    reader: PreTrainedTokenizerFast | Mapping[str, Any]  # or the parsed preprocessor_config.json
     path: Path
     name: str
     revision: str
     files: dict[str, str]  # file name -> digest
     missing: frozenset[str]  # modules of which the checkpoint held no weights
     licence: str
+
+    @property
+    def task(self) -> Literal["text", "image"]:
+        """Return what the model classifies."""
+        return "text" if isinstance(self.reader, PreTrainedTokenizerFast) else "image"
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """Return the tokenizer of a text model."""
+        assert isinstance(self.reader, PreTrainedTokenizerFast), "an image model has none"
+        return self.reader
+
+    @property
+    def preprocessor(self) -> Mapping[str, Any]:
+        """Return what the `preprocessor_config.json` of an image model says."""
+        assert not isinstance(self.reader, PreTrainedTokenizerFast), "a text model has none"
+        return self.reader
 
 
 def find_model(model: str, revision: str | None) -> tuple[Path, str, str]:
@@ -68,11 +94,16 @@ def load_model(model: str, revision: str | None = None) -> LoadedModel:
         raise UnreadableModel(
             f"{path}: no *.safetensors there; other formats can hold code and are not read"
         )
+    try:
+        said = parse_object((path / "config.json").read_bytes(), bytes_max=_CONFIG_BYTES_MAX)
+    except UnreadableJson as error:
+        raise UnreadableModel(f"{path}/config.json: {error}") from error
+    refuse_unsupported(said)
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         with fresh_heads_expected():
             config = AutoConfig.from_pretrained(path, **options)
-            loaded, info = AutoModelForSequenceClassification.from_pretrained(
+            loaded, info = _class_of(config).from_pretrained(
                 path,
                 config=config,
                 use_safetensors=True,
@@ -81,23 +112,75 @@ def load_model(model: str, revision: str | None = None) -> LoadedModel:
                 dtype="float32",
                 **options,
             )
-            tokenizer = AutoTokenizer.from_pretrained(path, use_fast=True, **options)
+            reader = _preprocessor(path) if _of_images(config) else _tokenizer(path, options)
     except (OSError, ValueError, KeyError) as error:
         raise UnreadableModel(f"{path}: {error}") from error
-    if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise UnreadableModel(f"{path}: no fast tokenizer; a tokenizer.json is needed")
     missing = {key.rsplit(".", 1)[0] for key in info["missing_keys"]}
-    held = [*weights, *(path / n for n in _NAMED if (path / n).is_file())]
     return LoadedModel(
         model=loaded.eval(),
-        tokenizer=tokenizer,
+        reader=reader,
         path=path,
         name=name,
         revision=found_revision,
-        files={file.name: digest.of_file(file) for file in held},
+        files=digests_of(path),
         missing=frozenset(missing),
         licence=_licence(path),
     )
+
+
+def _of_images(config: PretrainedConfig) -> bool:
+    """Say whether a config is of an image model; one of text and images is taken for text."""
+    kind = type(config)
+    return kind in MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING and (
+        kind not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+    )
+
+
+def _class_of(config: PretrainedConfig) -> type[PreTrainedModel]:
+    """Return the class that classifies with a config's model.
+
+    A family that has several (DeiT, with a teacher or without) gives its first, whichever the
+    checkpoint was saved from: the encoder is the same.
+    """
+    classes = (
+        MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
+        if _of_images(config)
+        else MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+    )
+    found: Any = classes.get(type(config), None)
+    if found is None:
+        raise UnsupportedModel(
+            f"the model type {config.model_type!r} is none that `transformers` classifies texts or"
+            " images with"
+        )
+    chosen: type[PreTrainedModel] = found[0] if isinstance(found, tuple) else found
+    return chosen
+
+
+def _tokenizer(path: Path, options: Mapping[str, Any]) -> PreTrainedTokenizerFast:
+    tokenizer = AutoTokenizer.from_pretrained(path, use_fast=True, **options)
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise UnreadableModel(f"{path}: no fast tokenizer; a tokenizer.json is needed")
+    return tokenizer
+
+
+def _preprocessor(path: Path) -> Mapping[str, Any]:
+    """Return the parsed file; nothing of it is executed."""
+    file = path / _PREPROCESSOR
+    if not file.is_file():
+        raise UnreadableModel(
+            f"{path}: no {_PREPROCESSOR}, which says what is done to an image before the model"
+        )
+    try:
+        return parse_object(file.read_bytes(), bytes_max=_PREPROCESSOR_BYTES_MAX)
+    except UnreadableJson as error:
+        raise UnreadableModel(f"{file}: {error}") from error
+
+
+def digests_of(path: Path) -> dict[str, str]:
+    """Return the digest of every file of a checkpoint that loading it may read, by name."""
+    files = {file for pattern in _READ for file in path.glob(pattern) if file.is_file()}
+    return {file.name: digest.of_file(file) for file in sorted(files)}
 
 
 @contextlib.contextmanager

@@ -136,8 +136,8 @@ class Bar(Struct, frozen=True, kw_only=True):
 class Quality(Struct, frozen=True, kw_only=True):
     """Method (f): one thing about inputs, in the reference and now."""
 
-    name: str  # "truncated", "unknown_tokens", "duplicates", "tokens_p95", ...
-    unit: Literal["ratio", "tokens", "bytes", "characters"]
+    name: str  # "truncated", "unknown_tokens", "duplicates", "side_p50", ...
+    unit: Literal["ratio", "tokens", "bytes", "characters", "pixels", "number"]
     reference: float | None
     now: float | None
     count: int  # rows or tokens it rests on

@@ -14,6 +14,30 @@ TruthArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
+class Images:
+    """What is known of the images of some rows, as they came."""
+
+    width: IntArray  # [n], pixels; -1 where it is not known, and so the others
+    height: IntArray  # [n]
+    bytes: IntArray  # [n], of the file
+    brightness: npt.NDArray[np.float32]  # [n], mean luma, 0 to 1
+    sharpness: npt.NDArray[np.float32]  # [n]; NaN where an image is too small for it
+
+    def __len__(self) -> int:
+        return len(self.width)
+
+    def rows(self, chosen: IntArray | slice) -> "Images":
+        """Return those of some rows."""
+        return Images(
+            self.width[chosen],
+            self.height[chosen],
+            self.bytes[chosen],
+            self.brightness[chosen],
+            self.sharpness[chosen],
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """Some predictions of one `Watched`, in the log's order.
 
@@ -31,8 +55,8 @@ class Rows:
     embeddings: HalfArray  # [e, hidden], L2 norm 1
     based: IntArray  # [b], rows with an embedding of the bare backbone
     base_embeddings: HalfArray  # [b, hidden], L2 norm 1
-    tokens: IntArray  # [n]
-    unknown: IntArray  # [n], tokens that the vocabulary lacks
+    tokens: IntArray  # [n]; -1 where it is not known, as of images
+    unknown: IntArray  # [n], tokens that the vocabulary lacks; -1 where it is not known
     truncated: TruthArray  # [n]
     characters: IntArray  # [n], of the text; -1 where it is not known
     text_bytes: IntArray  # [n], of the text in UTF-8; -1 where it is not known
@@ -41,6 +65,7 @@ class Rows:
     groups: Sequence[str | None]  # [n]
     audit: TruthArray  # [n], whether a label is asked for
     texts: Sequence[str | None]  # [n]
+    images: Images | None = None  # of a version that answers images
 
     def __len__(self) -> int:
         return len(self.class_index)

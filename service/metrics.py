@@ -17,14 +17,14 @@ STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx", "left")
 UPLOAD_OUTCOMES = ("created", "known", "refused", "failed")
 
 SHADOW_OUTCOMES = ("answered", "dropped", "failed")
-LOG_KINDS = ("reference", "prediction", "label", "rollout", "quarantine")
+LOG_KINDS = ("reference", "prediction", "label", "rollout", "quarantine", "undecodable")
 DROP_REASONS = ("memory", "disk", "invalid")
 LABEL_OUTCOMES = ("accepted", "refused")
 
 UploadOutcome = Literal["created", "known", "refused", "failed"]
 ShadowOutcome = Literal["answered", "dropped", "failed"]
 DropReason = Literal["memory", "disk", "invalid"]
-LogKind = Literal["reference", "prediction", "label", "rollout", "quarantine"]
+LogKind = Literal["reference", "prediction", "label", "rollout", "quarantine", "undecodable"]
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _LOAD_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5)
@@ -79,6 +79,7 @@ class TenantSeries:
     tokens: Counter
     seconds: Counter
     limited: Counter
+    undecodable: Counter
 
 
 class Metrics:
@@ -110,7 +111,7 @@ class Metrics:
         self._refused = self._counter(
             "refused", "Requests that ended in an error, by the problem's code.", ("reason",)
         )
-        self._texts = self._counter("texts", "Texts answered, by tenant.", ("tenant",))
+        self._texts = self._counter("texts", "Texts, or images, answered, by tenant.", ("tenant",))
         self._tenants_dropped = self._counter(
             "tenant_series_dropped",
             "Requests counted under `_other`, all tenant series being taken.",
@@ -156,6 +157,11 @@ class Metrics:
         )
         self._limited = self._counter(
             "limited", "Requests refused for a limit of the tenant's own (429).", ("tenant",)
+        )
+        self._undecodable = self._counter(
+            "images_undecodable",
+            "Requests refused for an image that could not be decoded, by tenant.",
+            ("tenant",),
         )
         self._shadow_texts = self._counter(
             "shadow_texts",
@@ -284,6 +290,10 @@ class Metrics:
         """Count a request that was refused for a limit of its tenant."""
         self._of_tenant(tenant).limited.inc()
 
+    def undecodable(self, tenant: str) -> None:
+        """Count a request that was refused for an image that could not be decoded."""
+        self._of_tenant(tenant).undecodable.inc()
+
     def _of_tenant(self, tenant: str) -> TenantSeries:
         series = self._tenants.get(tenant)
         if series is not None:
@@ -300,6 +310,7 @@ class Metrics:
             self._tokens.labels(tenant),
             self._compute_seconds.labels(tenant),
             self._limited.labels(tenant),
+            self._undecodable.labels(tenant),
         )
 
     def shadowed(self, texts: int, outcome: ShadowOutcome) -> None:

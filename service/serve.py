@@ -26,6 +26,7 @@ from prometheus_client import (
 )
 
 from service.api.app import Application, Parts, create_app
+from service.api.image_reading import image_limits, waiting_max
 from service.api.lifecycle import Lifecycle
 from service.api.logs import FIELDS, begin_logging
 from service.api.recording import LoggedChanges
@@ -42,7 +43,10 @@ from service.batching.assembly import EngineLimits, assemble
 from service.batching.batcher import Batcher
 from service.engine.bundle import Bundle, open_bundle
 from service.engine.errors import TenantryError
+from service.engine.execution.provider import DeviceOptions
+from service.engine.images.preprocess import Preprocessor
 from service.engine.tokens import Tokeniser
+from service.engine.tuning.memory import ENGINES, MEMORY
 from service.errors import InvalidSettings, StoreFull
 from service.events.keys import InvalidKeyFile, KeyRing
 from service.events.log import EventLog, LogLimits
@@ -60,7 +64,6 @@ from service.usage import UsageBook
 if TYPE_CHECKING:
     from service.rpc.server import RpcServer
 
-PROVIDER_MEMORY = "provider.json"
 EVENTS = "events"
 
 _KEYS_POLL_S = 1.0
@@ -92,7 +95,12 @@ def serve(
         typer.Option(help="A port without keys for metrics and pages.", show_default=False),
     ] = None,
     provider: Annotated[
-        str | None, typer.Option(help="auto, cpu, openvino or cuda (auto).", show_default=False)
+        str | None,
+        typer.Option(help="auto, cpu, openvino, cuda or tensorrt (auto).", show_default=False),
+    ] = None,
+    variant: Annotated[
+        str | None,
+        typer.Option(help="Precision of the bundle, or auto (auto).", show_default=False),
     ] = None,
     slots: Annotated[
         int | None, typer.Option(help="Adapters that are ready to run at once.", show_default=False)
@@ -117,6 +125,7 @@ def serve(
         port=port,
         operator_port=operator_port,
         provider=provider,
+        variant=variant,
         bank_slots=slots,
         threads=threads,
         log_level=log_level,
@@ -142,6 +151,7 @@ def run(settings: Settings) -> None:
             busy_s=settings.registry_busy_s,
         )
         open_parts.callback(registry.close)
+        _warn_of_foreign(registry, backbone.digest)
         signing = _key_ring(settings.state)
         log = _event_log(settings, metrics)
         open_parts.callback(log.close)
@@ -155,20 +165,23 @@ def run(settings: Settings) -> None:
         batcher, choice = assemble(
             backbone,
             settings.provider,
-            _engine_limits(settings),
+            _engine_limits(settings, backbone),
             lambda digest: registry.load_adapter(digest, backbone.manifest),
             metrics,
-            memory=settings.state / PROVIDER_MEMORY,
+            variant=settings.variant,
+            device=_device_options(settings),
+            memory=settings.state / MEMORY,
             on_failure=lambda: os.kill(os.getpid(), signal.SIGTERM),  # drain, and end
             on_quarantine=lambda digest: clerk.submit(_quarantined, registry, changes, digest),
-            progress=lambda name: logger.info("measuring the provider %s", name),
+            progress=lambda name: logger.info("measuring %s", name),
         )
         logger.info("provider %s: %s", choice.provider, choice.reason)
         registry.on_deleted = partial(_forget, batcher)
         parts = Parts(
             registry=registry,
             batcher=batcher,
-            tokeniser=Tokeniser(backbone),
+            tokeniser=Tokeniser(backbone) if backbone.manifest.image is None else None,
+            preprocessor=_preprocessor(backbone, settings),
             bundle=backbone,
             settings=settings,
             metrics=metrics,
@@ -210,6 +223,7 @@ def _run(parts: Parts, batcher: Batcher, signing: KeyRing, changes: LoggedChange
             asyncio.create_task(parts.usage.keep_flushing(settings.usage_flush_s)),
             asyncio.create_task(_keep_refreshing(signing)),
             asyncio.create_task(changes.keep_settling(_SETTLE_S)),
+            asyncio.create_task(app.shared.undecodable.keep_telling()),
         ]
         logger.info("listening on %s", address_of(sockets[0]))
         if rpc is not None and settings.grpc_port is not None:
@@ -222,6 +236,7 @@ def _run(parts: Parts, batcher: Batcher, signing: KeyRing, changes: LoggedChange
                 chore.cancel()
             await asyncio.wait(chores)
             await parts.usage.flush()
+            app.shared.undecodable.tell()
         if warming.done():
             warming.result()
         if batcher.failure is not None:
@@ -316,6 +331,18 @@ def _give_up(warming: "asyncio.Task[None]", server: Server) -> None:
         server.should_exit = True
 
 
+def _warn_of_foreign(registry: Registry, serving: str) -> None:
+    """Say where versions wait for their bundle: whoever asks for them is refused."""
+    for digest, count in sorted(registry.routes().foreign().items()):
+        logger.warning(
+            "%d versions were published on the bundle %s, and this server serves %s: they answer"
+            " nobody until they are sent again; `tenantry adapters migrate` does that",
+            count,
+            digest,
+            serving,
+        )
+
+
 def _warn(settings: Settings) -> None:
     key = settings.admin_key
     if not settings.keyed:
@@ -326,6 +353,13 @@ def _warn(settings: Settings) -> None:
         )
     elif key is not None and len(key.get_secret_value()) < _SHORT_KEY:
         logger.warning("the admin key has fewer than %d characters", _SHORT_KEY)
+
+
+def _preprocessor(backbone: Bundle, settings: Settings) -> Preprocessor | None:
+    """Return what prepares images; None where the backbone reads texts."""
+    if backbone.manifest.image is None:
+        return None
+    return Preprocessor(backbone, image_limits(settings))
 
 
 def _key_ring(state: Path) -> KeyRing:
@@ -372,12 +406,20 @@ def _registry_limits(settings: Settings) -> RegistryLimits:
     )
 
 
-def _engine_limits(settings: Settings) -> EngineLimits:
+def _engine_limits(settings: Settings, backbone: Bundle) -> EngineLimits:
     return EngineLimits(
         slots=settings.bank_slots,
         threads=settings.threads,
-        queue_texts_max=settings.queue_texts_max,
+        queue_texts_max=waiting_max(settings, backbone.manifest.image),
         queue_tokens_max=settings.queue_tokens_max,
         host_cache_bytes_max=settings.host_cache_bytes_max,
         tenant_queue_ratio=settings.tenant_queue_ratio,
+    )
+
+
+def _device_options(settings: Settings) -> DeviceOptions:
+    return DeviceOptions(
+        memory_bytes_max=settings.gpu_memory_bytes_max,
+        cuda_graphs=settings.cuda_graphs,
+        engines=settings.state / ENGINES,
     )

@@ -61,10 +61,16 @@ class Settings(BaseSettings):
     grpc_port: int | None = Field(default=None, ge=0, le=65535)
     """Port of the Open Inference Protocol over gRPC, on the same host; not set: none."""
 
-    provider: Literal["auto", "cpu", "openvino", "cuda"] = "auto"
-    """Where the graph runs; `auto` measures what there is and remembers the fastest."""
+    provider: Literal["auto", "cpu", "openvino", "cuda", "tensorrt"] = "auto"
+    """Where the graph runs; `auto` takes what `tenantry tune` found, or measures what there is."""
+    variant: str = "auto"
+    """Which of the bundle's precisions runs; `auto` takes the fastest that agrees with fp32."""
     threads: int | None = Field(default=None, ge=1, le=1024)
-    """Threads of one forward pass; not set: as many as there are cores for this process."""
+    """Threads of one forward pass; not set: what was tuned, or every core of this process."""
+    gpu_memory_bytes_max: int | None = Field(default=None, ge=1 << 28)
+    """GPU memory for the model and its passes, the bank apart; not set: all that there is."""
+    cuda_graphs: bool = False
+    """Whether a pass on `cuda` or `tensorrt` is recorded once for each shape, and replayed."""
     bank_slots: int = Field(default=128, ge=1, le=65536)
     """Adapters that are ready to run at once; the others are loaded when they are asked for."""
     host_cache_bytes_max: int = Field(default=2 * _GIB, ge=0)
@@ -85,6 +91,12 @@ class Settings(BaseSettings):
     """Inputs in one request; beyond that 422."""
     max_body_bytes: int = Field(default=8 * _MIB, ge=1024)
     """Bytes of a request body, after decompression; beyond that 413."""
+    max_images: int = Field(default=64, ge=1)
+    """Images in one request, where the backbone reads images; beyond that 422."""
+    max_image_pixels: int = Field(default=32 * _MIB, ge=1, le=64 * _MIB)
+    """Width times height of an image; beyond that 422, before it is decoded."""
+    images_bytes_max: int = Field(default=512 * _MIB, ge=1 << 20)
+    """Memory for images that are decoded and not answered yet; beyond that 503."""
     max_upload_bytes: int = Field(default=256 * _MIB, ge=1024)
     """Bytes of an upload's body, after decompression; beyond that 413."""
     max_unpacked_bytes: int = Field(default=512 * _MIB, ge=1024)

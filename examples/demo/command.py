@@ -17,6 +17,9 @@ def demo(
     check: Annotated[
         bool, typer.Option("--check", help="Verify everything, then exit with 0 or 1.")
     ] = False,
+    images: Annotated[
+        bool, typer.Option("--images", help="A tenant with images too, on a backbone of its own.")
+    ] = False,
     folder: Annotated[
         Path, typer.Option("--dir", help="Where bundle, adapters and state go.")
     ] = Path("demo"),
@@ -38,7 +41,7 @@ def demo(
         screen.line(f"Three tenants on one backbone, in {folder}; loading torch and peft first ...")
         from examples.demo.play import play
 
-        passed = play(screen, claimed_folder, port, check=check)
+        passed = play(screen, claimed_folder, port, check=check, images=images)
     if not passed:
         raise typer.Exit(1)
 

@@ -2,6 +2,8 @@
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import transformers
@@ -20,10 +22,13 @@ from examples.demo.work_folder import emptied
 _EXAMPLE = "My suitcase was not on the belt in Lisbon and nobody can find it."
 
 
-def play(screen: Screen, folder: Path, port: int | None, *, check: bool) -> bool:
+def play(
+    screen: Screen, folder: Path, port: int | None, *, check: bool, images: bool = False
+) -> bool:
     """Run the demo in the folder.
 
     With `check`, return whether everything held; without, serve until Ctrl-C and return True.
+    With `images` there is one more service, whose backbone reads images.
     """
     # A checkpoint that holds no classifier is what the demo starts from: nothing to warn of.
     transformers.logging.set_verbosity(logging.ERROR)
@@ -41,14 +46,39 @@ def play(screen: Screen, folder: Path, port: int | None, *, check: bool) -> bool
         show(screen, prepared, asked)
         with watched(screen, folder, service, operator, prepared) as (sidecar, told):
             if not check:
-                _serve_on(screen, service, sidecar, prepared)
+                with ExitStack() as more:
+                    if images:
+                        more.enter_context(_pictures(screen, folder))
+                    _serve_on(screen, service, sidecar, prepared)
                 return True
             found = verify_running(operator, prepared, published, worse, asked)
             found += check_watch(prepared.adapters, told)
             found += verify_stop(sidecar)
         found += verify_stop(service)
     found += verify_restart(screen, folder, prepared, published)
+    if images:
+        from examples.demo.picture_shop import check_pictures, watched_pictures
+
+        with watched_pictures(screen, folder / "images") as (pictures, seen):
+            found += check_pictures(seen)
+            found += verify_stop(pictures)
     return verdict(screen, found)
+
+
+@contextmanager
+def _pictures(screen: Screen, folder: Path) -> Iterator[None]:
+    """Run the service with images around the block, and show how it is asked."""
+    from examples.demo.picture_shop import ADAPTER, TENANT, watched_pictures
+
+    with watched_pictures(screen, folder / "images") as (service, seen):
+        example = folder / "images" / "block.png"
+        example.write_bytes(seen.shop.holdout[0].file)
+        screen.line("  try, while the demo runs:")
+        screen.line(
+            f"curl -s {service.url}/v1/tenants/{TENANT}/adapters/{ADAPTER}/predict"
+            f" -H 'content-type: image/png' --data-binary @{example}"
+        )
+        yield
 
 
 def _serve_on(

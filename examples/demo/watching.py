@@ -26,7 +26,7 @@ _ROUNDS = 4
 _ROUND_S = 2.5
 _SEED = 11
 # Hours pass in seconds here; a real sidecar needs none of these.
-_PACE = {
+PACE = {
     "TENANTRY_MONITOR_BUCKET_S": "5",
     "TENANTRY_MONITOR_POLL_S": "0.2",
     "TENANTRY_MONITOR_CHECKPOINT_S": "1",
@@ -65,7 +65,7 @@ def watched(
 
 
 def _variables(receiver: Receiver) -> dict[str, str]:
-    return _PACE | {
+    return PACE | {
         "TENANTRY_MONITOR_WEBHOOK_URL": receiver.url,
         "TENANTRY_MONITOR_WEBHOOK_SECRET": receiver.secret,
     }
@@ -202,6 +202,37 @@ def _until(
         lines = {line["tenant"]: line for line in report["adapters"]}
         if (lines and holds(lines)) or time.monotonic() > end:
             return lines
+        time.sleep(0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class OneTold:
+    """What the sidecar told of one tenant."""
+
+    line: Mapping[str, Any]  # of the report of all
+    report: Mapping[str, Any]  # of the adapter
+
+
+def until_told(
+    sidecar: ServiceProcess,
+    tenant: str,
+    holds: Callable[[Mapping[str, Any], Mapping[str, Any]], bool],
+    seconds: float = 30.0,
+) -> OneTold:
+    """Return a tenant's line and report as soon as they hold, or as they are by then.
+
+    Raises `DemoFailed` where the sidecar has not heard of the tenant by then.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        lines = {line["tenant"]: line for line in _get(sidecar, "/v1/report")["adapters"]}
+        if tenant in lines:
+            line = lines[tenant]
+            report = _get(sidecar, f"/v1/report/{tenant}/{line['adapter']}")
+            if holds(line, report) or time.monotonic() > end:
+                return OneTold(line, report)
+        elif time.monotonic() > end:
+            raise DemoFailed(f"the sidecar tells nothing of {tenant}: {sidecar.log}")
         time.sleep(0.5)
 
 

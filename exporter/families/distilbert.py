@@ -5,17 +5,20 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from exporter.banked import Banks
+from exporter.encoder import Embeddings, PackedEncoder
 from exporter.families.family import Assembled, activation_named
-from exporter.packed import PostNormEncoder, PostNormLayer, PostNormParts, named_linears
-from service.engine.bundle import HeadStep
+from exporter.families.heads import dense_head
+from exporter.layers import LayerPaths, layers_of, linears_of
 
-_LAYER = (
-    "attention.q_lin",
-    "attention.k_lin",
-    "attention.v_lin",
-    "attention.out_lin",
-    "ffn.lin1",
-    "ffn.lin2",
+_LAYER = LayerPaths(
+    query="attention.q_lin",
+    key="attention.k_lin",
+    value="attention.v_lin",
+    out="attention.out_lin",
+    up="ffn.lin1",
+    down="ffn.lin2",
+    attention_norm="sa_layer_norm",
+    output_norm="output_layer_norm",
 )
 
 
@@ -24,42 +27,29 @@ class DistilBert:
 
     model_types: tuple[str, ...] = ("distilbert",)
     encoder = "distilbert"
-    attention: tuple[str, ...] = _LAYER[:4]
+    attention: tuple[str, ...] = _LAYER.attention
     architecture = "DistilBertForSequenceClassification"
 
     def linears(self, model: PreTrainedModel) -> tuple[str, ...]:
         """Return the path of every linear layer of the encoder, in order of execution."""
-        count = model.config.n_layers
-        return tuple(f"transformer.layer.{i}.{part}" for i in range(count) for part in _LAYER)
+        return linears_of("transformer.layer", model.config.n_layers, _LAYER.linears)
 
     def assemble(self, model: PreTrainedModel, banks: Banks) -> Assembled:
         """Return the packed encoder, its targeted layers wrapped by `banks`."""
         config = model.config
         base: Any = getattr(model, self.encoder)
-        layers = []
-        for i, layer in enumerate(base.transformer.layer):
-            parts = PostNormParts(
-                **named_linears(f"transformer.layer.{i}", layer, _LAYER),
-                attention_norm=layer.sa_layer_norm,
-                output_norm=layer.output_layer_norm,
-            )
-            activation = activation_named(config.activation)
-            layers.append(PostNormLayer(parts, banks, config.n_heads, activation))
-        embeddings = base.embeddings
-        encoder = PostNormEncoder(
-            embeddings.word_embeddings,
-            embeddings.position_embeddings,
-            None,
-            False,
-            embeddings.LayerNorm,
-            layers,
+        module = base.embeddings
+        embeddings = Embeddings(
+            module.word_embeddings, module.position_embeddings, None, (module.LayerNorm,)
         )
-        hidden = config.dim
-        head = (
-            HeadStep(
-                kind="linear", module="pre_classifier", in_features=hidden, out_features=hidden
-            ),
-            HeadStep(kind="relu"),
-            HeadStep(kind="linear", module="classifier", in_features=hidden),
+        layers = layers_of(
+            "transformer.layer",
+            base.transformer.layer,
+            _LAYER,
+            banks,
+            config.n_heads,
+            activation_named(config.activation),
         )
+        encoder = PackedEncoder(embeddings, layers)
+        head = dense_head("pre_classifier", "relu", "classifier", config.dim)
         return Assembled(encoder, "first", head, config.max_position_embeddings, 0, False)

@@ -9,7 +9,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from exporter.banked import Banks
 from exporter.errors import UnsupportedModel
-from service.engine.bundle import HeadStep
+from service.engine.bundle import HeadStep, ImageInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,44 @@ class Family(Protocol):
 
     def assemble(self, model: PreTrainedModel, banks: Banks) -> Assembled:
         """Return the packed encoder, its targeted layers wrapped by `banks`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AssembledImages:
+    """An encoder of images around the checkpoint's modules, and what the bundle says of it."""
+
+    # called with pixels [images, channels, height, width], gives the head's input
+    # [images, pooled] and the mean of the last hidden states over their places [images, hidden]
+    encoder: nn.Module
+    head: tuple[HeadStep, ...]
+    hidden_size: int
+    image: ImageInput
+
+
+class ImageFamily(Protocol):
+    """One family of image models; as `Family`, but that the size of the images is fixed.
+
+    `attention` names the default targets, of a convolutional network what it has in its place.
+    Targets may be convolutions.
+    """
+
+    model_types: tuple[str, ...]
+    encoder: str
+    attention: tuple[str, ...]
+    architecture: str
+
+    def linears(self, model: PreTrainedModel) -> tuple[str, ...]:
+        """Return the path of every layer that LoRA may change, in order of execution."""
+        ...
+
+    def assemble(
+        self, model: PreTrainedModel, banks: Banks, size: tuple[int, int]
+    ) -> AssembledImages:
+        """Return the encoder for images of (height, width), its targets wrapped by `banks`.
+
+        Raises `UnsupportedModel` where the model does not take images of that size.
+        """
         ...
 
 

@@ -7,7 +7,8 @@ from transformers import PretrainedConfig, PreTrainedModel
 from exporter.banked import Banks
 from exporter.errors import UnsupportedModel
 from exporter.families.family import Assembled, activation_named
-from exporter.rotary import PreNormEncoder, PreNormLayer, PreNormParts
+from exporter.layers import named_linear
+from exporter.rotary import RotaryEncoder, RotaryLayer, RotaryParts
 from service.engine.bundle import HeadStep
 
 _LAYER = ("attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo")
@@ -56,11 +57,9 @@ class ModernBert:
         base: Any = getattr(model, self.encoder)
         layers = []
         for i, layer in enumerate(base.layers):
-            qkv, out, gate_up, down = (
-                (f"layers.{i}.{part}", layer.get_submodule(part)) for part in _LAYER
-            )
+            qkv, out, gate_up, down = (named_linear(f"layers.{i}", layer, part) for part in _LAYER)
             window = _window(config, i)
-            parts = PreNormParts(
+            parts = RotaryParts(
                 attention_norm=layer.attn_norm,
                 qkv=qkv,
                 out=out,
@@ -71,8 +70,8 @@ class ModernBert:
                 rope_base=_rope_base(config, window),
             )
             activation = activation_named(config.hidden_activation)
-            layers.append(PreNormLayer(parts, banks, config.num_attention_heads, activation))
-        encoder = PreNormEncoder(
+            layers.append(RotaryLayer(parts, banks, config.num_attention_heads, activation))
+        encoder = RotaryEncoder(
             base.embeddings.tok_embeddings, base.embeddings.norm, layers, base.final_norm
         )
         if config.classifier_activation not in ("gelu", "relu", "tanh"):

@@ -7,10 +7,11 @@ from monitoring.web.reports import BadInput
 
 
 def bad_inputs(sketch: Sketch) -> Mapping[BadInput, int]:
-    """Return counts of texts by reason."""
-    inputs = sketch.inputs
+    """Return counts of texts, and of images that could not be decoded, by reason."""
+    inputs, images = sketch.inputs, sketch.image_counts
     return {
         "empty": inputs.empty,
         "truncated": inputs.truncated,
         "replaced": inputs.replaced_rows,
+        "undecodable": 0 if images is None else images.undecodable,
     }

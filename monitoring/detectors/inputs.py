@@ -2,11 +2,12 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from monitoring.detectors import image_inputs
 from monitoring.detectors.counts_test import counts_test
+from monitoring.detectors.quality import quality_of
 from monitoring.detectors.tails import normal_tail
 from monitoring.references.rows import ReferenceRows
 from monitoring.report import Quality
@@ -28,6 +29,7 @@ class Baseline:
     unknown: int  # tokens that the vocabulary lacks
     unknown_of: int  # tokens
     crowding: float  # how much more unknown tokens vary than if they came singly; at least 1
+    images: image_inputs.Baseline | None = None  # of a version that answers images
 
 
 def baseline(rows: ReferenceRows) -> Baseline | None:
@@ -45,22 +47,30 @@ def baseline(rows: ReferenceRows) -> Baseline | None:
         unknown=int(unknown.sum()),
         unknown_of=int(tokens.sum()),
         crowding=_crowding(unknown, tokens),
+        images=None if rows.images is None else image_inputs.baseline(rows.images),
     )
 
 
 def assess(baseline: Baseline | None, window: Sketch) -> tuple[Quality, ...]:
     """Return the quality of a window's inputs; what neither side knows is left out.
 
+    Of images `image_inputs.assess` tells.
+
     p is of the G-test on rows (truncated), on the histogram of lengths, neighbouring bins pooled
     (the same for both quantiles), and for unknown tokens of a normal score. Its variance is that
     of single tokens times the reference's crowding, since one odd text brings many of them.
     """
+    images = window.image_counts
+    if images is not None:
+        before = None if baseline is None else baseline.images
+        duplicates = window.duplicate_share.value, window.inputs.fingerprinted
+        return image_inputs.assess(before, images, *duplicates)
     inputs = window.inputs
     rows = inputs.rows
     return tuple(
         quality
         for quality in (
-            _quality(
+            quality_of(
                 "truncated",
                 "ratio",
                 _ratio(baseline.truncated, baseline.rows) if baseline else _NAN,
@@ -68,8 +78,8 @@ def assess(baseline: Baseline | None, window: Sketch) -> tuple[Quality, ...]:
                 rows,
                 _rows_test(baseline, inputs.truncated, rows),
             ),
-            _quality("empty", "ratio", _NAN, inputs.empty_share, inputs.with_characters),
-            _quality(
+            quality_of("empty", "ratio", _NAN, inputs.empty_share, inputs.with_characters),
+            quality_of(
                 "unknown_tokens",
                 "ratio",
                 _ratio(baseline.unknown, baseline.unknown_of) if baseline else _NAN,
@@ -77,9 +87,9 @@ def assess(baseline: Baseline | None, window: Sketch) -> tuple[Quality, ...]:
                 inputs.unknown_of,
                 _unknown_test(baseline, inputs.unknown, inputs.unknown_of),
             ),
-            _quality("bytes_per_token", "bytes", _NAN, inputs.bytes_per_token, inputs.bytes_of),
-            _quality("replaced", "ratio", _NAN, inputs.replaced_row_share, inputs.with_replaced),
-            _quality(
+            quality_of("bytes_per_token", "bytes", _NAN, inputs.bytes_per_token, inputs.bytes_of),
+            quality_of("replaced", "ratio", _NAN, inputs.replaced_row_share, inputs.with_replaced),
+            quality_of(
                 "duplicates", "ratio", _NAN, window.duplicate_share.value, inputs.fingerprinted
             ),
             *_lengths(baseline, window),
@@ -94,7 +104,7 @@ def _lengths(baseline: Baseline | None, window: Sketch) -> tuple[Quality, ...]:
         pvalue = counts_test(baseline.lengths, window.length_counts, ordered=True).pvalue
     count = int(window.length_counts.sum())
     return tuple(
-        _quality(
+        quality_of(
             name,
             "tokens",
             length_quantile(baseline.lengths, share) if baseline else _NAN,
@@ -141,27 +151,5 @@ def _crowding(unknown: IntArray, tokens: IntArray) -> float:
     return max(1.0, float(apart) / (share * (1 - share) * total))
 
 
-def _quality(
-    name: str,
-    unit: Literal["ratio", "tokens", "bytes", "characters"],
-    reference: float,
-    now: float,
-    count: int,
-    pvalue: float = _NAN,
-) -> Quality:
-    return Quality(
-        name=name,
-        unit=unit,
-        reference=_number(reference),
-        now=_number(now),
-        count=count,
-        pvalue=_number(pvalue),
-    )
-
-
 def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else _NAN
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)

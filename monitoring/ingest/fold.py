@@ -8,6 +8,7 @@ from monitoring.ingest.frames import Frame, frame_of
 from monitoring.ingest.labels import Labelling
 from monitoring.ingest.ports import Judge
 from monitoring.ingest.predictions import Predicted
+from monitoring.ingest.records import UndecodableSeen
 from monitoring.rows import Rows
 from monitoring.state.adapters import mark_of
 from monitoring.state.calendar import SECOND_US
@@ -95,6 +96,7 @@ class Fold:
         for one in frame.quarantines:
             state.adapters.quarantined(one.tenant, one.adapter, one.digest, one.time_us)
         touched += self._predictions(frame)
+        touched += [owner for one in frame.undecodable if (owner := self._undecodable(one))]
         touched += self._labelling.take(frame.labels, self._malformed)
         if frame.newest_us and state.watermark.see(frame.newest_us, frame.written_us):
             state.versions.turn_back()
@@ -109,6 +111,21 @@ class Fold:
     def _malformed(self, what: str, count: int) -> None:
         malformed = self._state.log.malformed
         malformed[what] = malformed.get(what, 0) + count
+
+    def _undecodable(self, seen: UndecodableSeen) -> WatchedOwner | None:
+        """Count images that could not be decoded, of a version that answered some."""
+        state = self._state
+        owner = state.versions.owners.get(seen.watched)
+        head: Head | None = None if owner is None else state.objects.edit(owner.id, Kind.HEAD)
+        if owner is None or head is None or not head.classes or head.digest != seen.digest:
+            # Nothing is known of such a version, which may have no classes to be counted by.
+            self._malformed("undecodable before an answer", 1)
+            return None
+        state.references.prepare(seen.watched, head.digest, head.backbone, seen.time_us)
+        found = state.references.find(seen.watched, head.digest, head.backbone)
+        measure = None if found is None else state.references.measure(found.id)
+        state.versions.count_undecodable(owner, head, seen.time_us, seen.count, measure)
+        return owner
 
     # --- predictions ---------------------------------------------------------------------
 

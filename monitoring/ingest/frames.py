@@ -14,15 +14,17 @@ from monitoring.ingest.records import (
     LabelSeen,
     QuarantineSeen,
     RolloutSeen,
+    UndecodableSeen,
     labels_of,
     quarantines_of,
     rollouts_of,
+    undecodable_of,
 )
 from monitoring.ingest.reference_parts import parts_of
 from monitoring.state.reference_rows import ReferencePart
 from service.events.reader import LogBatch
 
-_KINDS = frozenset({"prediction", "label", "reference", "rollout", "quarantine"})
+_KINDS = frozenset({"prediction", "label", "reference", "rollout", "quarantine", "undecodable"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Frame:
     references: tuple[ReferencePart, ...]
     rollouts: tuple[RolloutSeen, ...]
     quarantines: tuple[QuarantineSeen, ...]
+    undecodable: tuple[UndecodableSeen, ...]
     malformed: Mapping[str, int]  # events that were left out, by what was wrong
 
 
@@ -69,5 +72,6 @@ def frame_of(batch: LogBatch) -> Frame:
         references=tuple(parts_of(of.get("reference", nothing), malformed)),
         rollouts=tuple(rollouts_of(of.get("rollout", nothing), malformed)),
         quarantines=tuple(quarantines_of(of.get("quarantine", nothing), malformed)),
+        undecodable=tuple(undecodable_of(of.get("undecodable", nothing), malformed)),
         malformed=malformed,
     )

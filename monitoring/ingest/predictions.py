@@ -10,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from monitoring.ingest.columns import Columns, Vectors
-from monitoring.rows import HalfArray, IntArray, Rows, TruthArray
+from monitoring.rows import HalfArray, Images, IntArray, Rows, TruthArray
 from monitoring.watched import ROLES, Watched
 
 _ONE = 0x3C00  # bits of 1.0 as float16; those of larger numbers, infinity and NaN are larger
 _NORM_MAX = 1.1  # of an embedding; float16 makes of norm 1 at most 1.001
 _TIME_MAX_US = 253_402_300_800_000_000  # the year 10,000
 _NAMES = ("tenant", "adapter", "role", "digest", "backbone")
-_NEEDED = ("version", "class_index", "prediction_id", "tokens", "unknown_tokens", "truncated")
+_NEEDED = ("version", "class_index", "prediction_id")
+_OF_TEXTS = ("tokens", "unknown_tokens", "truncated")  # needed of a row that is not an image's
 
 
 _Coded = tuple[IntArray, list[str | None]]  # texts as numbers into a list of those that differ
@@ -136,6 +137,9 @@ def _faults(
     known = np.ones(len(columns), np.bool_)
     for name in _NEEDED:
         known &= columns.known(name)
+    pictured = columns.known("width")
+    for name in _OF_TEXTS:
+        known &= columns.known(name) | pictured
     tops = columns.integers("class_index", -1)
     confidence = columns.numbers("confidence")
     times = columns.integers("time", -1)
@@ -151,9 +155,36 @@ def _faults(
         "probabilities": ~are_probabilities(probabilities),
         "class": (tops < 0) | (tops >= probabilities.lengths),
         "confidence": ~sure,
-        "tokens": lengths < 0,
+        "tokens": (lengths < 0) & ~pictured,
+        "image": pictured & ~_are_images(columns),
         "embedding": ~(is_unit(embeddings) & is_unit(bases)),
     }
+
+
+def images_of(columns: Columns) -> Images | None:
+    """Return what is known of the images of a frame's rows; None where there is none."""
+    if not columns.known("width").any():
+        return None
+    return Images(
+        width=columns.integers("width", -1),
+        height=columns.integers("height", -1),
+        bytes=columns.integers("image_bytes", -1),
+        brightness=columns.numbers("brightness"),
+        sharpness=columns.numbers("sharpness"),
+    )
+
+
+def _are_images(columns: Columns) -> TruthArray:
+    """Return for each row whether its figures can be those of an image, [n]."""
+    images = images_of(columns)
+    if images is None:
+        return np.zeros(len(columns), np.bool_)
+    whole = (images.width > 0) & (images.height > 0) & (images.bytes >= 0)
+    with np.errstate(invalid="ignore"):
+        lit = (images.brightness >= 0) & (images.brightness <= 1)
+        sharp = np.isnan(images.sharpness) | ((images.sharpness >= 0) & (images.sharpness < np.inf))
+    sound: TruthArray = whole & lit & sharp
+    return sound
 
 
 def _codes(columns: Columns, probabilities: Vectors) -> tuple[IntArray, Mapping[str, _Coded]]:
@@ -234,7 +265,7 @@ class _Grouping:
         ints = {
             name: columns.integers(name, missing)[order]
             for name, missing in (
-                *(("time", 0), ("class_index", 0), ("tokens", 0), ("unknown_tokens", 0)),
+                *(("time", 0), ("class_index", 0), ("tokens", -1), ("unknown_tokens", -1)),
                 *(("characters", -1), ("text_bytes", -1), ("replaced", -1), ("fingerprint", 0)),
                 ("version", 0),
             )
@@ -245,6 +276,8 @@ class _Grouping:
             name: self._texts(name) for name in ("prediction_id", "group", "text", "class_name")
         }
         shares = _sorted(order, probabilities)
+        images = images_of(columns)
+        images = None if images is None else images.rows(order)
         orders = self._sequence[order]
         groups = []
         for start, stop in self._bounds:
@@ -272,6 +305,7 @@ class _Grouping:
                 groups=texts["group"][part],
                 audit=truths["audit"][part],
                 texts=texts["text"][part],
+                images=_own(images, part),
             )
             tenant, adapter, role, digest, backbone = self._names_at(int(order[start]))
             watched = Watched(
@@ -302,6 +336,12 @@ class _Grouping:
     def _texts(self, name: str) -> list[str | None]:
         texts = self._columns.texts(name)
         return [texts[row] for row in self._order.tolist()]
+
+
+def _own(images: Images | None, part: slice) -> Images | None:
+    """Return the images of a group; None where it is one of texts beside others of images."""
+    own = None if images is None else images.rows(part)
+    return own if own is not None and bool((own.width > 0).any()) else None
 
 
 _NONE: npt.NDArray[np.float16] = np.zeros((0, 0), np.float16)

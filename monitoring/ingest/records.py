@@ -1,4 +1,4 @@
-"""Labels, rollouts and quarantines of one frame."""
+"""Labels, rollouts, quarantines and undecodable images of one frame."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -59,6 +59,16 @@ class QuarantineSeen:
     version: int
     digest: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UndecodableSeen:
+    """Images that a version was to answer and that could not be decoded."""
+
+    watched: Watched
+    digest: str
+    time_us: int
+    count: int
 
 
 def labels_of(columns: Columns, malformed: Counter[str]) -> list[LabelSeen]:
@@ -158,6 +168,20 @@ def quarantines_of(columns: Columns, malformed: Counter[str]) -> list[Quarantine
                 row["reason"] or "",
             )
         )
+    return seen
+
+
+def undecodable_of(columns: Columns, malformed: Counter[str]) -> list[UndecodableSeen]:
+    """Return a frame's counts of undecodable images; what cannot be used is left out, counted."""
+    names = ("time", "tenant", "adapter", "version", "role", "digest", "count")
+    seen = []
+    for row in _rows(columns, names):
+        count = row["count"]
+        if row["version"] is None or row["role"] not in ROLES or count is None or count < 1:
+            malformed["undecodable"] += 1
+            continue
+        watched = Watched(row["tenant"], row["adapter"], row["version"], row["role"])
+        seen.append(UndecodableSeen(watched, row["digest"] or "", row["time"], count))
     return seen
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from monitoring.ingest.columns import Columns, Vectors
-from monitoring.ingest.predictions import are_probabilities, is_unit
+from monitoring.ingest.predictions import are_probabilities, images_of, is_unit
 from monitoring.rows import HalfArray, IntArray
 from monitoring.state.reference_rows import ReferencePart
 
@@ -43,6 +43,10 @@ def _part(
     first, version = int(columns.integers("row", -1)[start]), columns.integers("version", -1)[start]
     tops, truths = (columns.integers(n, -1)[rows] for n in ("class_index", "label_index"))
     tokens, unknown = (columns.integers(n, -1)[rows] for n in ("tokens", "unknown_tokens"))
+    images = images_of(columns)
+    images = None if images is None else images.rows(rows)
+    if images is not None and not bool((images.width > 0).all()):
+        images = None
     probabilities = columns.vectors("probabilities")
     classes = int(probabilities.lengths[start])
     sound = (
@@ -55,7 +59,7 @@ def _part(
         and bool((probabilities.lengths[rows] == classes).all())
         and bool(are_probabilities(probabilities)[rows].all())
         and bool(((tops >= 0) & (tops < classes) & (truths < classes)).all())
-        and bool((np.minimum(tokens, unknown) >= 0).all())
+        and (images is not None or bool((np.minimum(tokens, unknown) >= 0).all()))
     )
     main, base = columns.vectors("embedding"), columns.vectors("base_embedding")
     if not sound or not _uniform(main, rows) or not _uniform(base, rows):
@@ -81,6 +85,7 @@ def _part(
         tokens=tokens,
         unknown=unknown,
         truncated=columns.truths("truncated")[rows],
+        images=images,
     )
 
 

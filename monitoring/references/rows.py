@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from monitoring.rows import HalfArray, IntArray, TruthArray
+from monitoring.rows import HalfArray, Images, IntArray, TruthArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class ReferenceRows:
     tokens: IntArray  # [m]
     unknown: IntArray  # [m]
     truncated: TruthArray  # [m]
+    images: Images | None = None  # of a version that answers images
 
     def __len__(self) -> int:
         return len(self.class_index)

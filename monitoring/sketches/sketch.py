@@ -2,7 +2,8 @@
 
 Every number is whole, so that addition is exact in any order: the sketch of a union is the sum of
 the sketches, whatever the split. No sum overflows before 2**38 rows: of a row, a feature is at most
-2**13, a projected one 2**15, a confidence 2**24, and a text has less than 2**25 characters.
+2**13, a projected one 2**15, a confidence 2**24, and a text has less than 2**25 characters. Pixels
+of images add up without overflow for 2**34 images of 2**29 pixels.
 """
 
 import zlib
@@ -26,6 +27,12 @@ from monitoring.sketches.histogram import (
     length_quantile,
     probability_bins,
 )
+from monitoring.sketches.images import (
+    IMAGE_COUNTS,
+    ImageCounts,
+    count_images,
+    undecodable_images,
+)
 from monitoring.sketches.inputs import INPUT_COUNTS, InputCounts, count_inputs
 from monitoring.sketches.packing import Unpacker, pack_counts, pack_sums
 from service.measures import Estimate
@@ -46,6 +53,7 @@ class _Head(msgspec.Struct, frozen=True, array_like=True):
     embedded: int
     based: int
     groups: dict[str, int]
+    has_images: bool = False  # whether counts of images follow; older ones have none
 
 
 class Sketch:
@@ -65,6 +73,7 @@ class Sketch:
         "confidence_sums",
         "embedded",
         "groups",
+        "images",
         "input_counts",
         "length_counts",
         "main_sum",
@@ -88,6 +97,7 @@ class Sketch:
         self.class_sums: IntArray | None = None  # [classes, 32], of projected features
         self.bitmap: Bitmap = np.zeros(BITMAP_BYTES, dtype=np.uint8)  # of fingerprints
         self.groups: Counter[str] = Counter()
+        self.images: IntArray | None = None  # [404], `ImageCounts` as an array; None: of texts
         self._set_tally(np.zeros(_bounds(classes)[-1], dtype=np.int64))
 
     def _set_tally(self, tally: IntArray) -> None:
@@ -138,6 +148,8 @@ class Sketch:
         np.add.at(self.tally, places, 1)
         np.add.at(self.confidence_sums, confident, _steps(rows))
         self.input_counts += inputs
+        if rows.images is not None:
+            self._add_images(count_images(rows.images))
         mark(self.bitmap, rows.fingerprint)
         for group in rows.groups:
             if group is not None:
@@ -150,6 +162,13 @@ class Sketch:
             self.base_sum = _added(self.base_sum, base_features)
         if projected is not None and len(projected):
             self._add_projected(rows.class_index[rows.embedded], projected)
+
+    def add_undecodable(self, count: int) -> None:
+        """Count images that could not be decoded; they are no rows."""
+        self._add_images(undecodable_images(count))
+
+    def _add_images(self, counts: IntArray) -> None:
+        self.images = counts if self.images is None else self.images + counts
 
     def _check(
         self,
@@ -215,6 +234,7 @@ class Sketch:
         both.class_sums = _sum(self.class_sums, other.class_sums)
         both.bitmap = self.bitmap | other.bitmap
         both.groups = self.groups + other.groups
+        both.images = _sum(self.images, other.images)
         both._set_tally(self.tally + other.tally)
         return both
 
@@ -222,6 +242,11 @@ class Sketch:
     def inputs(self) -> InputCounts:
         """Return what was counted about inputs."""
         return InputCounts(*self.input_counts.tolist())
+
+    @property
+    def image_counts(self) -> ImageCounts | None:
+        """Return what was counted about images; None for a version that answers texts."""
+        return None if self.images is None else ImageCounts.of(self.images)
 
     @property
     def duplicate_share(self) -> Estimate:
@@ -255,6 +280,7 @@ class Sketch:
             self.embedded,
             self.based,
             dict(sorted(self.groups.items())),
+            self.images is not None,
         )
         packed = msgspec.msgpack.encode(head)
         parts = [
@@ -264,6 +290,8 @@ class Sketch:
             pack_sums(self.confidence_sums[self.confidence_counts > 0]),
             pack_counts(self.bitmap),
         ]
+        if self.images is not None:
+            parts.append(pack_counts(self.images))
         parts += [pack_sums(sums) for sums in (self.main_sum, self.base_sum) if sums is not None]
         if self.class_sums is not None:
             parts.append(pack_sums(self.class_sums[self.class_embedded > 0]))
@@ -293,6 +321,7 @@ class Sketch:
         used = sketch.confidence_counts > 0
         sketch.confidence_sums[used] = source.sums(int(used.sum()))
         sketch.bitmap = source.counts(BITMAP_BYTES).astype(np.uint8)
+        sketch.images = source.counts(IMAGE_COUNTS) if head.has_images else None
         sketch.main_sum = source.sums(DIMENSIONS) if head.embedded else None
         sketch.base_sum = source.sums(DIMENSIONS) if head.based else None
         of = sketch.class_embedded > 0

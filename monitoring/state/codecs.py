@@ -41,7 +41,7 @@ def codecs_of(maker: Maker) -> Codecs:
 
 def _sketch_bytes(sketch: Sketch, _: int) -> int:
     """Return how much memory a sketch takes: bytes at rest are packed."""
-    sums = (sketch.main_sum, sketch.base_sum, sketch.class_sums)
+    sums = (sketch.main_sum, sketch.base_sum, sketch.class_sums, sketch.images)
     return 1024 + sum(
         array.nbytes for array in (sketch.tally, sketch.bitmap, *sums) if array is not None
     )

@@ -18,6 +18,7 @@ def counts_of(sketch: Sketch) -> Sketch:
     plain.predictions = sketch.predictions
     plain.bitmap = sketch.bitmap.copy()
     plain.groups = sketch.groups.copy()
+    plain.images = None if sketch.images is None else sketch.images.copy()
     plain.tally[:] = sketch.tally
     plain.class_embedded[:] = 0
     return plain

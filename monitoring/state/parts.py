@@ -34,5 +34,6 @@ def taken(rows: Rows, chosen: IntArray) -> tuple[Rows, IntArray, IntArray]:
         groups=[rows.groups[row] for row in some],
         audit=rows.audit[chosen],
         texts=[rows.texts[row] for row in some],
+        images=None if rows.images is None else rows.images.rows(chosen),
     )
     return part, embedded, based

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitoring.references.rows import ReferenceRows
-from monitoring.rows import HalfArray, IntArray, TruthArray
+from monitoring.rows import HalfArray, Images, IntArray, TruthArray
 
 _NO_CLASS = -1
 
@@ -35,6 +35,7 @@ class ReferencePart:
     tokens: IntArray  # [n]
     unknown: IntArray  # [n]
     truncated: TruthArray  # [n]
+    images: Images | None = None
 
     def __len__(self) -> int:
         return len(self.class_index)
@@ -72,6 +73,7 @@ class Partial:
             tokens=part.tokens[here],
             unknown=part.unknown[here],
             truncated=part.truncated[here],
+            images=None if part.images is None else part.images.rows(here),
         )
         if self.parts and _shape(self.parts[0]) != _shape(some):
             return False
@@ -93,6 +95,7 @@ class Partial:
             tokens=_joined([p.tokens for p in self.parts]),
             unknown=_joined([p.unknown for p in self.parts]),
             truncated=_joined([p.truncated for p in self.parts]),
+            images=_joined_images([p.images for p in self.parts]),
         )
 
 
@@ -204,6 +207,19 @@ def _some(array: HalfArray | None, rows: IntArray) -> HalfArray | None:
 
 def _joined(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     return np.concatenate(parts)
+
+
+def _joined_images(parts: Sequence[Images | None]) -> Images | None:
+    there = [part for part in parts if part is not None]
+    if len(there) < len(parts):
+        return None
+    return Images(
+        _joined([part.width for part in there]),
+        _joined([part.height for part in there]),
+        _joined([part.bytes for part in there]),
+        _joined([part.brightness for part in there]),
+        _joined([part.sharpness for part in there]),
+    )
 
 
 def _joined_or_none(parts: Sequence[HalfArray | None]) -> HalfArray | None:

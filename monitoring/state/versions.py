@@ -156,6 +156,21 @@ class Versions:
                 self.open(owner, head, start + head.bucket_us)
         head.too_late += len(rows) - placed
 
+    def count_undecodable(
+        self, owner: WatchedOwner, head: Head, time_us: int, count: int, measure: Measure | None
+    ) -> None:
+        """Count images that could not be decoded into the bucket of their time."""
+        maps = (measure.map, measure.base_map) if measure is not None else (None, None)
+        place = self.calendar.place(time_us, self._watermark.us)
+        if place is None:
+            head.too_late += count
+            return
+        kind, start = place
+        self._bucket(owner, head, kind, start, maps).add_undecodable(count)
+        head.buckets(kind).setdefault(start, 0)
+        if kind == Kind.FINE:
+            self.open(owner, head, start + head.bucket_us)
+
     def _bucket(
         self,
         owner: WatchedOwner,

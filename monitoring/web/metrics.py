@@ -76,7 +76,9 @@ def _of_versions() -> Iterator[Declared]:
     yield gauge("label_coverage_ratio", "Labels over the predictions of the same time.")
     yield gauge("label_delay_seconds", "Median time from a prediction to its label.")
     yield counter(
-        "input_bad", "Inputs with something wrong; `replaced`: with U+FFFD in them.", "reason"
+        "input_bad",
+        "Inputs with something wrong; `replaced`: with U+FFFD in them, `undecodable`: images.",
+        "reason",
     )
     yield gauge("data_freshness_seconds", "Time since the last prediction.")
     yield counter("retrain_triggers", "Retrain triggers that were raised.", "reason")

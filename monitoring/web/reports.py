@@ -20,9 +20,10 @@ from monitoring.report import (
 )
 from monitoring.watched import Role
 
-# `replaced`: a replacement character (U+FFFD) in it, which a broken decoding leaves behind.
-BadInput = Literal["empty", "truncated", "replaced"]
-BAD_INPUTS: tuple[BadInput, ...] = ("empty", "truncated", "replaced")
+# `replaced`: a replacement character (U+FFFD) in it, which a broken decoding leaves behind;
+# `undecodable`: an image that could not be decoded, and has no prediction.
+BadInput = Literal["empty", "truncated", "replaced", "undecodable"]
+BAD_INPUTS: tuple[BadInput, ...] = ("empty", "truncated", "replaced", "undecodable")
 TriggerReason = Literal["drift", "calibration", "accuracy"]
 TRIGGER_REASONS: tuple[TriggerReason, ...] = ("drift", "calibration", "accuracy")
 

@@ -31,20 +31,24 @@ from service.api.changes import Changes
 from service.api.desk import Desk
 from service.api.documents import Documents
 from service.api.entrance import Entrance
+from service.api.image_reading import ImageReading, image_limits
 from service.api.lifecycle import Lifecycle
 from service.api.middleware import Edge
 from service.api.oip_catalogue import Catalogue
 from service.api.oip_statistics import Statistics
 from service.api.openapi import describe
-from service.api.ports import Batcher, Signing, Tokeniser
+from service.api.ports import Batcher, Preparing, Preprocessor, Signing, Tokeniser
 from service.api.prediction import Predictor
 from service.api.recording import Log, LoggedPredictions, LoggedReferences
 from service.api.reference_page import reference_page
 from service.api.routes import DESK, GuardedRoute, RawRoute
 from service.api.status_page import StatusPage
+from service.api.tokenising import Tokenising
+from service.api.undecodable import UndecodableImages
 from service.api.uploads import Uploads
 from service.api.version import VERSION
 from service.engine.bundle import Bundle
+from service.gate.inputs import HoldoutImages, HoldoutPreparer, HoldoutTexts
 from service.limits import TenantLimits
 from service.metrics import Metrics
 from service.registry.registry import Registry
@@ -70,7 +74,7 @@ class Parts:
 
     registry: Registry
     batcher: Batcher
-    tokeniser: Tokeniser
+    tokeniser: Tokeniser | None  # None: the backbone reads images,
     bundle: Bundle
     settings: Settings
     metrics: Metrics
@@ -79,6 +83,7 @@ class Parts:
     limits: TenantLimits
     usage: UsageBook
     lifecycle: Lifecycle
+    preprocessor: Preprocessor | None = None  # which this one prepares
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,7 @@ class Shared:
     documents: Documents
     statistics: Statistics
     gate: Gate
+    undecodable: UndecodableImages
 
 
 class Application(FastAPI):
@@ -168,9 +174,13 @@ def create_app(parts: Parts, *, operator_port: int | None = None) -> Application
 
 def _shared(parts: Parts) -> Shared:
     settings = parts.settings
+    undecodable = UndecodableImages(
+        parts.log, parts.metrics, parts.bundle.digest, enabled=settings.event_log
+    )
+    preparing = _preparing(parts)
     predictor = Predictor(
         parts.registry,
-        parts.tokeniser,
+        preparing,
         parts.batcher,
         parts.signing,
         parts.metrics,
@@ -180,11 +190,16 @@ def _shared(parts: Parts) -> Shared:
             enabled=settings.event_log,
             audit_ratio=settings.audit_ratio,
             base_ratio=settings.base_embedding_ratio,
+            on_undecodable=undecodable.note,
         ),
         parts.limits,
         parts.usage,
         bundle_digest=parts.bundle.digest,
-        max_inputs=settings.max_inputs,
+        max_inputs=(
+            min(settings.max_inputs, settings.max_images)
+            if preparing.takes_images
+            else settings.max_inputs
+        ),
         timeout_s_max=settings.request_timeout_s_max,
         audit_ratio=settings.audit_ratio,
     )
@@ -195,7 +210,26 @@ def _shared(parts: Parts) -> Shared:
         Documents(bodies, settings.max_body_bytes),
         Statistics(parts.registry),
         gate_of(settings, parts.registry.authenticate),
+        undecodable,
     )
+
+
+def _preparing(parts: Parts) -> Preparing:
+    shape = parts.bundle.manifest.image
+    if shape is None:
+        assert parts.tokeniser is not None, "a backbone that reads texts has a tokeniser"
+        return Tokenising(parts.tokeniser)
+    assert parts.preprocessor is not None, "one that reads images has a preprocessor"
+    settings = parts.settings
+    limits = image_limits(settings)
+    return ImageReading(parts.preprocessor, shape, limits, bytes_max=settings.images_bytes_max)
+
+
+def _preparer(parts: Parts) -> HoldoutPreparer:
+    if parts.preprocessor is None:
+        assert parts.tokeniser is not None, "a backbone that reads texts has a tokeniser"
+        return HoldoutTexts(parts.tokeniser)
+    return HoldoutImages(parts.preprocessor, image_limits(parts.settings))
 
 
 def _mount_asking(app: FastAPI, parts: Parts, shared: Shared) -> None:
@@ -205,9 +239,10 @@ def _mount_asking(app: FastAPI, parts: Parts, shared: Shared) -> None:
     hidden_size = bundle.manifest.hidden_size
     native.Predict(predictor, bodies, limit).mount(app)
     oip.Infer(predictor, bodies, limit, shared.statistics).mount(app)
-    catalogue = Catalogue(registry, lifecycle, hidden_size)
+    images = predictor.takes_images
+    catalogue = Catalogue(registry, lifecycle, hidden_size, images=images)
     oip_models.ModelStatistics(catalogue, shared.statistics).mount(app)
-    oip_models.OipModels(registry, lifecycle, shared.documents, hidden_size).mount(app)
+    oip_models.OipModels(lifecycle, shared.documents, catalogue).mount(app)
     tei.TeiPredict(predictor, bodies, limit).mount(app)
     tei.TeiEmbed(predictor, bodies, limit, hidden_size).mount(app)
     tei.TeiModels(registry, parts.batcher, lifecycle, bundle, parts.settings).mount(app)
@@ -229,7 +264,9 @@ def _mount_asking(app: FastAPI, parts: Parts, shared: Shared) -> None:
 def _mount_running(app: FastAPI, parts: Parts, shared: Shared) -> None:
     """Add the routes of ML teams and operators."""
     registry, documents = parts.registry, shared.documents
-    references = LoggedReferences(parts.log, parts.batcher.status, registry.tenant_settings)
+    references = LoggedReferences(
+        parts.log, parts.batcher.status, registry.tenant_settings, parts.signing
+    )
     changes = Changes()
     tenants.Tenants(registry, documents, changes).mount(app)
     keys.Keys(registry, documents, changes).mount(app)
@@ -238,7 +275,7 @@ def _mount_running(app: FastAPI, parts: Parts, shared: Shared) -> None:
     Uploads(
         registry,
         parts.batcher,
-        parts.tokeniser,
+        _preparer(parts),
         parts.bundle,
         shared.bodies,
         parts.metrics,

@@ -1,6 +1,6 @@
 """Routes that ask an adapter: read alike and declared alike, whatever the wire."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -39,6 +39,8 @@ class Shown:
     answered: object  # an example of `answer`
     refused: Mapping[int | str, dict[str, Any]]
     headers: Mapping[str, Any] | None = None  # of the answer, where it has its own
+    content: Mapping[str, Any] | None = None  # of bodies that are not JSON
+    parameters: Sequence[Mapping[str, Any]] = ()
 
 
 def mount_asking(app: FastAPI, handler: ASGIApp, shown: Shown, *templates: Template) -> None:
@@ -46,6 +48,9 @@ def mount_asking(app: FastAPI, handler: ASGIApp, shown: Shown, *templates: Templ
     answered = example_of(shown.answer, shown.answered)
     if shown.headers is not None:
         answered["headers"] = dict(shown.headers)
+    body = struct_body(shown.request, dict(shown.examples))
+    body["content"].update(shown.content or {})
+    parameters = [TIMEOUT, *map(dict, shown.parameters)]
     for template in templates:
         route = RawRoute(
             template.path,
@@ -56,8 +61,8 @@ def mount_asking(app: FastAPI, handler: ASGIApp, shown: Shown, *templates: Templ
             description=shown.description,
             tags=[shown.tag],
             responses={200: answered, **shown.refused},
-            request_body=struct_body(shown.request, dict(shown.examples)),
-            parameters=[TIMEOUT],
+            request_body=body,
+            parameters=parameters,
         )
         app.router.routes.append(route)
 

@@ -1,5 +1,6 @@
 """The native predict routes: the hot path, so a plain ASGI callable without a framework."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -8,15 +9,24 @@ from starlette.types import Receive, Scope, Send
 from service.api.answers import send_json, version_number
 from service.api.asking import JsonReader, Shown, Template, mount_asking
 from service.api.bodies import Bodies
-from service.api.call import call_of
-from service.api.openapi import ASKING, refusals
-from service.api.prediction import Predicted, Predictor
-from service.api.requests import Pair, PredictRequest
-from service.api.schemas import EXAMPLE_BACKBONE, EXAMPLE_DIGEST, EXAMPLE_ID, PredictAnswer
-from service.engine.tokens import Input
+from service.api.call import Call, call_of
+from service.api.openapi import ASKING, IMAGE_BODY, IMAGES, refusals
+from service.api.prediction import Given, Predicted, Predictor
+from service.api.requests import ImageQuery, Pair, PredictRequest, decode_query, media_type_of
+from service.api.schemas import (
+    EXAMPLE_BACKBONE,
+    EXAMPLE_DIGEST,
+    EXAMPLE_ID,
+    EXAMPLE_IMAGE,
+    PredictAnswer,
+)
+from service.api.sent_images import SentImage
+from service.engine.errors import UnsupportedImage
+from service.errors import WrongMediaType
 
 TAG = "Prediction"
 _PATH = "/v1/tenants/{tenant}/adapters/{adapter}/predict"
+_TEXT = {"type": "string"}
 _VERSION_PATH = "/v1/tenants/{tenant}/adapters/{adapter}/versions/{version}/predict"
 
 
@@ -25,6 +35,8 @@ class Predict:
 
     def __init__(self, predictor: Predictor, bodies: Bodies, max_body_bytes: int) -> None:
         self._predictor = predictor
+        self._bodies = bodies
+        self._max_body_bytes = max_body_bytes
         self._reader = JsonReader(PredictRequest, bodies, max_body_bytes)
 
     def mount(self, app: FastAPI) -> None:
@@ -32,26 +44,29 @@ class Predict:
         shown = Shown(
             TAG,
             "Answers with the softmax over the version's labels, for each text on its own. `id`"
-            " is what a label needs later to find its prediction.",
+            " is what a label needs later to find its prediction. Where the backbone reads images,"
+            " `inputs` are data URLs; or the body is one image, with its own content type, and what"
+            " else JSON would say stands in the query string.",
             PredictRequest,
             _REQUESTS,
             PredictAnswer,
             _ANSWER,
-            refusals(*ASKING, body=True),
+            refusals(*ASKING, *IMAGES, body=True),
+            content=IMAGE_BODY,
+            parameters=_PARAMETERS,
         )
         mount_asking(
             app,
             self,
             shown,
-            Template(_PATH, "predict", "Classify texts"),
-            Template(_VERSION_PATH, "predict_version", "Classify texts with one version"),
+            Template(_PATH, "predict", "Classify texts or images"),
+            Template(_VERSION_PATH, "predict_version", "Classify with one version"),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI asks for it."""
         call = call_of(scope)
-        request = await self._reader.read(call, receive)
-        self._predictor.check_count(len(request.inputs))
+        options, inputs = await self._asked(call, scope, receive)
         path = scope["path_params"]
         version = path.get("version")
         model = (
@@ -59,18 +74,41 @@ class Predict:
             path["adapter"],
             None if version is None else version_number(version),
         )
-        predicted = await self._predictor.predict(
-            call,
-            receive,
-            model,
-            [_input(item) for item in request.inputs],
-            routing_key=request.routing_key,
-            group=request.group,
-        )
-        await send_json(send, _document(request, predicted))
+        try:
+            predicted = await self._predictor.predict(
+                call,
+                receive,
+                model,
+                inputs,
+                routing_key=options.routing_key,
+                group=options.group,
+            )
+        except UnsupportedImage as error:
+            if isinstance(options, ImageQuery):  # the body itself is of another type
+                raise WrongMediaType(str(error)) from error
+            raise
+        await send_json(send, _document(options, predicted))
+
+    async def _asked(
+        self, call: Call, scope: Scope, receive: Receive
+    ) -> tuple[PredictRequest | ImageQuery, Sequence[Given]]:
+        """Return what is asked of which inputs; what is wrong with them says who prepares them."""
+        media_type = media_type_of(call)
+        if media_type.startswith("image/"):
+            if not self._predictor.takes_images:
+                raise WrongMediaType(
+                    "this server's backbone reads texts: this route takes application/json"
+                )
+            query = decode_query(ImageQuery, scope.get("query_string", b""))
+            body = await self._bodies.read(call, receive, self._max_body_bytes)
+            return query, [SentImage(body, declared=media_type)]
+        request = await self._reader.read(call, receive)
+        self._predictor.check_count(len(request.inputs))
+        taken = _image if self._predictor.takes_images else _input
+        return request, [taken(item) for item in request.inputs]
 
 
-def _document(request: PredictRequest, predicted: Predicted) -> dict[str, Any]:
+def _document(request: PredictRequest | ImageQuery, predicted: Predicted) -> dict[str, Any]:
     route, backbone = predicted.route, predicted.backbone
     return {
         "model": {
@@ -86,13 +124,22 @@ def _document(request: PredictRequest, predicted: Predicted) -> dict[str, Any]:
     }
 
 
-def _input(item: str | Pair) -> Input:
+def _image(item: str | Pair) -> Given:
+    """Return the image that a data URL holds; a text is left one, and refused as one."""
+    if isinstance(item, str) and item[:5].lower() == "data:":
+        return SentImage(item, "data_url")
+    return _input(item)
+
+
+def _input(item: str | Pair) -> Given:
     if isinstance(item, str):
         return item
     return item.text if item.pair is None else (item.text, item.pair)
 
 
-def _prediction(request: PredictRequest, predicted: Predicted, row: int) -> dict[str, Any]:
+def _prediction(
+    request: PredictRequest | ImageQuery, predicted: Predicted, row: int
+) -> dict[str, Any]:
     answer = predicted.answer
     scores = answer.probabilities[row]  # [labels] float32
     top = predicted.tops[row]
@@ -114,6 +161,23 @@ def _prediction(request: PredictRequest, predicted: Predicted, row: int) -> dict
     return told
 
 
+def _parameter(name: str, text: str, schema: dict[str, Any], example: object) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": f"{text}; of an image that is the body",
+        "schema": schema,
+        "example": example,
+    }
+
+
+_PARAMETERS = (
+    _parameter("scores", "every label's score, or the best's", {"enum": ["all", "top"]}, "top"),
+    _parameter("embedding", "whether to answer its embedding", {"type": "boolean"}, True),
+    _parameter("routing_key", "sees one version while a canary runs", _TEXT, "user-42"),
+    _parameter("group", "the subgroup that it counts for", _TEXT, "north"),
+)
 _REQUESTS = {
     "texts": {
         "summary": "Texts",
@@ -125,6 +189,10 @@ _REQUESTS = {
             "inputs": [{"text": "A man sleeps.", "pair": "Nobody is awake."}],
             "scores": "top",
         },
+    },
+    "image": {
+        "summary": "An image, where the backbone reads images",
+        "value": {"inputs": [EXAMPLE_IMAGE], "scores": "top"},
     },
 }
 _ANSWER = {

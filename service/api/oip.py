@@ -21,7 +21,7 @@ from service.api.names import model_parts
 from service.api.oip_binary import LENGTH_HEADER, SIZE
 from service.api.oip_statistics import Statistics
 from service.api.oip_tensors import Asked, Output, decode_request, outputs_of
-from service.api.openapi import ASKING, refusals
+from service.api.openapi import ASKING, IMAGES, refusals
 from service.api.prediction import Predicted, Predictor
 from service.api.requests import OipRequest
 from service.api.schemas import EXAMPLE_BACKBONE, EXAMPLE_DIGEST, EXAMPLE_ID, OipAnswer
@@ -57,14 +57,16 @@ class Infer:
         shown = Shown(
             TAG,
             "Takes the input `text`, BYTES of shape [n] or [n, 1], and `pair` where two texts are"
-            " compared. Answers `label`, `score`, `probabilities` and `id`, or what `outputs`"
-            " names; `embedding` when it is named. Tensors may be raw, in both directions"
-            " (`Inference-Header-Content-Length`, the binary tensor data extension).",
+            " compared; or, where the backbone reads images, `image`: BYTES of the same shapes, a"
+            " file each where the tensor is raw, base64 of it in JSON. Answers `label`, `score`,"
+            " `probabilities` and `id`, or what `outputs` names; `embedding` when it is named."
+            " Tensors may be raw, in both directions (`Inference-Header-Content-Length`, the binary"
+            " tensor data extension).",
             OipRequest,
             _REQUESTS,
             OipAnswer,
             _ANSWER,
-            refusals(*ASKING, body=True, oip=True),
+            refusals(*ASKING, *IMAGES, body=True, oip=True),
         )
         mount_asking(
             app,
@@ -82,7 +84,9 @@ class Infer:
         """Answer one request, as ASGI asks for it."""
         call = call_of(scope)
         body = await self._bodies.read(call, receive, self._max_body_bytes)
-        asked = decode_request(body, call.headers, self._predictor.check_count)
+        asked = decode_request(
+            body, call.headers, self._predictor.check_count, images=self._predictor.takes_images
+        )
         model = model_of(scope["path_params"])
         work = self._predictor.predict(
             call,

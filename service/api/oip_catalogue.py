@@ -26,7 +26,16 @@ SERVER: dict[str, Any] = {
 class Catalogue:
     """The models: what they take and give, and which of them answer."""
 
-    def __init__(self, registry: Registry, lifecycle: Lifecycle, hidden_size: int) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        lifecycle: Lifecycle,
+        hidden_size: int,
+        *,
+        images: bool = False,
+    ) -> None:
+        """`images` says that the backbone reads these, and not texts."""
+        self._images = images
         self._registry = registry
         self._lifecycle = lifecycle
         self._hidden_size = hidden_size
@@ -63,12 +72,13 @@ class Catalogue:
             [found.version for found in versions],
             self._shown(model, versions).labels,
             self._hidden_size,
+            images=self._images,
         )
 
     def config(self, model: str, version: int | None) -> dict[str, Any]:
         """Return a model's configuration, as Triton writes one."""
         shown = self._shown(model, self.versions(model, version))
-        return config_document(model, shown.labels, self._hidden_size)
+        return config_document(model, shown.labels, self._hidden_size, images=self._images)
 
     def index(self, caller: Caller, *, ready: bool) -> list[dict[str, Any]]:
         """Return the models that a caller sees; with `ready`, only those that answer.
@@ -102,7 +112,7 @@ def _index_lines(name: str, known: AdapterRoutes) -> list[dict[str, Any]]:
         return [
             {
                 "name": name,
-                "version": str(max(known.foreign.union(known.versions))),
+                "version": str(max({*known.foreign, *known.versions})),
                 "state": "UNAVAILABLE",
                 "reason": "no version is live; one may still be asked by its number",
             }
@@ -114,22 +124,26 @@ def _index_lines(name: str, known: AdapterRoutes) -> list[dict[str, Any]]:
 
 
 def metadata_document(
-    name: str, versions: list[int], labels: tuple[str, ...], hidden_size: int
+    name: str,
+    versions: list[int],
+    labels: tuple[str, ...],
+    hidden_size: int,
+    *,
+    images: bool = False,
 ) -> dict[str, Any]:
     """Return the metadata of a model."""
+    inputs: list[dict[str, Any]] = [{"name": "text", "datatype": "BYTES", "shape": [-1]}]
+    inputs.append(
+        {"name": "pair", "datatype": "BYTES", "shape": [-1], "parameters": {"optional": True}}
+    )
+    if images:
+        kind = {"content_type": "image"}
+        inputs = [{"name": "image", "datatype": "BYTES", "shape": [-1], "parameters": kind}]
     return {
         "name": name,
         "versions": [str(version) for version in versions],
         "platform": PLATFORM,
-        "inputs": [
-            {"name": "text", "datatype": "BYTES", "shape": [-1]},
-            {
-                "name": "pair",
-                "datatype": "BYTES",
-                "shape": [-1],
-                "parameters": {"optional": True},
-            },
-        ],
+        "inputs": inputs,
         "outputs": [
             {"name": "label", "datatype": "BYTES", "shape": [-1]},
             {"name": "score", "datatype": "FP32", "shape": [-1]},
@@ -150,17 +164,22 @@ def metadata_document(
     }
 
 
-def config_document(name: str, labels: tuple[str, ...], hidden_size: int) -> dict[str, Any]:
+def config_document(
+    name: str, labels: tuple[str, ...], hidden_size: int, *, images: bool = False
+) -> dict[str, Any]:
     """Return the configuration of a model; 0 for the batch size: the first dimension is data."""
+    inputs: list[dict[str, Any]] = [
+        {"name": "text", "data_type": "TYPE_STRING", "dims": [-1]},
+        {"name": "pair", "data_type": "TYPE_STRING", "dims": [-1], "optional": True},
+    ]
+    if images:
+        inputs = [{"name": "image", "data_type": "TYPE_STRING", "dims": [-1]}]
     return {
         "name": name,
         "platform": PLATFORM,
         "backend": BACKEND,
         "max_batch_size": 0,
-        "input": [
-            {"name": "text", "data_type": "TYPE_STRING", "dims": [-1]},
-            {"name": "pair", "data_type": "TYPE_STRING", "dims": [-1], "optional": True},
-        ],
+        "input": inputs,
         "output": [
             {"name": "label", "data_type": "TYPE_STRING", "dims": [-1]},
             {"name": "score", "data_type": "TYPE_FP32", "dims": [-1]},

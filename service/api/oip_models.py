@@ -22,7 +22,6 @@ from service.errors import (
     UnknownTenant,
     UnknownVersion,
 )
-from service.registry.registry import Registry
 
 _UNKNOWN = (UnknownTenant, UnknownAdapter, UnknownVersion)
 _UNANSWERED = (*_UNKNOWN, NoLiveVersion)
@@ -35,12 +34,11 @@ class OipModels:
 
     def __init__(
         self,
-        registry: Registry,
         lifecycle: Lifecycle,
         documents: Documents,
-        hidden_size: int,
+        catalogue: Catalogue,
     ) -> None:
-        self._catalogue = Catalogue(registry, lifecycle, hidden_size)
+        self._catalogue = catalogue
         self._lifecycle = lifecycle
         self._documents = documents
 

@@ -12,13 +12,13 @@ from typing import Any, Final
 import msgspec
 
 from service.api.oip_binary import SIZE, RawTensors, raw_floats, raw_strings, read_strings, split
-from service.api.prediction import Predicted
+from service.api.prediction import Given, Predicted
 from service.api.requests import OipRequest, OipTensor, decode
+from service.api.sent_images import SentImage, from_text
 from service.engine.adapter import FloatArray
-from service.engine.tokens import Input
 from service.errors import MalformedRequest, UnacceptableRequest
 
-_TEXT, _PAIR = "text", "pair"
+_TEXT, _PAIR, _IMAGE = "text", "pair", "image"
 _DEFAULT_OUTPUTS = ("label", "score", "probabilities", "id")
 _NOT_OFFERED = ("classification", "shared_memory_region")
 _ROUTING_KEY_CHARS_MAX, _GROUP_CHARS_MAX = 256, 64
@@ -55,7 +55,7 @@ class Asked:
     """An inference request, apart from how its tensors came."""
 
     id: str | None
-    inputs: list[Input]
+    inputs: list[Given]
     outputs: tuple[Wanted, ...]  # in the order of the answer
     routing_key: str | None = None
     group: str | None = None
@@ -76,9 +76,15 @@ class Output:
 
 
 def decode_request(
-    body: bytes, headers: Mapping[bytes, bytes], check_count: Callable[[int], None]
+    body: bytes,
+    headers: Mapping[bytes, bytes],
+    check_count: Callable[[int], None],
+    *,
+    images: bool = False,
 ) -> Asked:
     """Return what a request asks; `check_count` refuses too many inputs before they are read.
+
+    `images` says that the backbone reads these, and not texts.
 
     Raises `MalformedRequest` for what cannot be read, lengths that do not fit among it, and
     `UnacceptableRequest` for tensors and parameters that the models do not have.
@@ -89,7 +95,8 @@ def decode_request(
     tensors = [_tensor(item, tail) for item in request.inputs]
     tail.finish()
     outputs = [(output.name, output.parameters or _NONE) for output in request.outputs or ()]
-    return asked_of(request.id, request.parameters or _NONE, tensors, outputs, check_count)
+    parameters = request.parameters or _NONE
+    return asked_of(request.id, parameters, tensors, outputs, check_count, images=images)
 
 
 def check_counts(inputs: int, outputs: int, parameters: int = 0) -> None:
@@ -143,28 +150,64 @@ def asked_of(
     tensors: Sequence[Tensor],
     outputs: Sequence[tuple[str, Parameters]],
     check_count: Callable[[int], None],
+    *,
+    images: bool = False,
 ) -> Asked:
     """Return what a request asks, of its tensors, and of the outputs that it names.
 
     Raises as `decode_request` does.
     """
-    given = _named(tensors, parameters)
-    count = _count(given[_TEXT])
-    check_count(count)
-    texts = _strings(given[_TEXT], count)
-    inputs: list[Input] = list(texts)
-    if _PAIR in given:
-        pairs = _count(given[_PAIR])
-        if pairs != count:
-            raise UnacceptableRequest(f"{count} texts and {pairs} pairs; they go together")
-        inputs = list(zip(texts, _strings(given[_PAIR], count), strict=True))
+    read = _images if images else _texts
     return Asked(
         request_id,
-        inputs,
+        read(tensors, parameters, check_count),
         _wanted(outputs, parameters),
         _chosen(parameters, "routing_key", _ROUTING_KEY_CHARS_MAX),
         _chosen(parameters, "group", _GROUP_CHARS_MAX),
     )
+
+
+def _texts(
+    tensors: Sequence[Tensor], parameters: Parameters, check_count: Callable[[int], None]
+) -> list[Given]:
+    given = _named(tensors, parameters)
+    count = _count(given[_TEXT])
+    check_count(count)
+    texts = _strings(given[_TEXT], count)
+    if _PAIR not in given:
+        return list(texts)
+    pairs = _count(given[_PAIR])
+    if pairs != count:
+        raise UnacceptableRequest(f"{count} texts and {pairs} pairs; they go together")
+    return list(zip(texts, _strings(given[_PAIR], count), strict=True))
+
+
+def _images(
+    tensors: Sequence[Tensor], parameters: Parameters, check_count: Callable[[int], None]
+) -> list[Given]:
+    """Return images: raw elements are files, those in JSON are base64 of them, or data URLs."""
+    if len(tensors) != 1 or tensors[0].name != _IMAGE:
+        names = ", ".join(repr(tensor.name[:80]) for tensor in tensors)
+        raise UnacceptableRequest(
+            f"the inputs are {names}; this server's backbone reads images: the input is {_IMAGE!r}"
+        )
+    [tensor] = tensors
+    count = _count(tensor)
+    check_count(count)
+    for content_type in (parameters.get("content_type"), tensor.parameters.get("content_type")):
+        if content_type not in (None, "base64"):
+            raise UnacceptableRequest(
+                f"input {_IMAGE} has the content type {str(content_type)[:40]!r}; base64 is taken"
+            )
+    encoded = tensor.parameters.get("content_type") == "base64"
+    return [_image(item, encoded=encoded) for item in tensor.read(count)]
+
+
+def _image(item: bytes | str, *, encoded: bool) -> SentImage:
+    if isinstance(item, bytes) and not encoded:
+        return SentImage(item)
+    # What is not ASCII is not base64 either, and is refused as such where it is decoded.
+    return from_text(item if isinstance(item, str) else item.decode("ascii", "replace"))
 
 
 def _named(tensors: Sequence[Tensor], parameters: Parameters) -> dict[str, Tensor]:

@@ -1,14 +1,21 @@
 """What the API needs of the parts behind it."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeVar
 
+from service.api.sent_images import SentImage
 from service.batching.answers import Answer, BatcherStatus
 from service.batching.jobs import Job
 from service.engine.adapter import Adapter, FloatArray
-from service.engine.tokens import Input, Tokens
+from service.engine.images.preprocess import Encoded
+from service.engine.pixels import Pixels, Prepared, Whole
+from service.engine.tokens import Input, Text, Tokens
+from service.engine.windows import Windows
 from service.events.ids import PredictionId, Signer
 from service.registry.records import Route
+
+_T = TypeVar("_T")
 
 
 class Batcher(Protocol):
@@ -19,14 +26,14 @@ class Batcher(Protocol):
         ...
 
     async def probe(
-        self, adapter: Adapter, texts: Sequence[Tokens], *, tenant: str, weight: float
+        self, adapter: Adapter, texts: Sequence[Whole], *, tenant: str, weight: float
     ) -> None:
         """Run an adapter alone; raise `InvalidAdapter` where its outputs cannot be served."""
         ...
 
     async def embed(
         self,
-        texts: Sequence[Tokens],
+        texts: Sequence[Whole],
         *,
         tenant: str,
         weight: float,
@@ -45,6 +52,65 @@ class Tokeniser(Protocol):
 
     def encode(self, texts: Sequence[Input]) -> list[Tokens]:
         """Return the tokens of each text, in order."""
+        ...
+
+    def encode_windows(
+        self, texts: Sequence[Input], wanted: Sequence[Windows | None]
+    ) -> list[list[Text]]:
+        """Return for each way of cutting long texts the tokens of each text, in order."""
+        ...
+
+
+class Preprocessor(Protocol):
+    """Turns pictures into what the graph takes; safe to call from several threads."""
+
+    def encode(self, images: Sequence[Encoded]) -> list[Pixels]:
+        """Return the pixels of each image, in order.
+
+        Raises `InvalidImage`, `UnsupportedImage` or `ImageTooLarge`.
+        """
+        ...
+
+
+class Preparing(Protocol):
+    """Makes of a request's inputs what a pass takes: `tokenising`, or `image_reading`."""
+
+    @property
+    def takes_images(self) -> bool:
+        """Return whether the backbone reads images, and not texts."""
+        ...
+
+    def room(self, tenant: str, count: int) -> AbstractContextManager[None]:
+        """Hold room for so many inputs around the block, or refuse."""
+        ...
+
+    async def encode(
+        self,
+        tenant: str,
+        inputs: Sequence[Input | SentImage],
+        body_bytes: int,
+        deadline_s: float,
+        measure: Callable[[Sequence[Any]], _T],
+    ) -> tuple[Sequence[Prepared], _T]:
+        """Return what a pass takes of each input, in order, and what `measure` finds.
+
+        `measure` gets texts as they came, or images as they were decoded.
+        """
+        ...
+
+    async def encode_windows(
+        self,
+        tenant: str,
+        inputs: Sequence[Input | SentImage],
+        wanted: Sequence[Windows | None],
+        body_bytes: int,
+        deadline_s: float,
+        measure: Callable[[Sequence[Any]], _T],
+    ) -> tuple[Sequence[Sequence[Whole]], _T]:
+        """Return what `encode` does, for each of the `wanted` ways to cut long texts.
+
+        Only texts have windows.
+        """
         ...
 
 

@@ -1,10 +1,10 @@
-"""From texts to answers: what every wire shares, whatever its JSON looks like."""
+"""From inputs to answers: what every wire shares, whatever its JSON looks like."""
 
 import os
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -13,14 +13,17 @@ from starlette.types import Receive
 from service.api.call import Call
 from service.api.departure import unless_left
 from service.api.entrance import Entrance
-from service.api.ports import Batcher, Router, Signing, Tokeniser
-from service.api.tokenising import Tokenising
+from service.api.image_reading import UNDECODABLE
+from service.api.ports import Batcher, Preparing, Router, Signing
+from service.api.sent_images import SentImage
 from service.batching.answers import Answer
 from service.batching.jobs import BACKBONE, Job, Shadow
 from service.engine.adapter import FloatArray
-from service.engine.tokens import Input, Tokens
+from service.engine.pixels import Pixels, Whole
+from service.engine.tokens import Input, Windowed
 from service.errors import InputTooLong, UnacceptableRequest
 from service.events.ids import NONCE_BYTES, PredictionId, reference
+from service.events.image_figures import ImageFigures
 from service.events.text_figures import TextFigures
 from service.limits import TenantLimits
 from service.metrics import Metrics
@@ -60,23 +63,31 @@ class Lot:
     base: Sequence[int] = ()  # the inputs that the bare backbone embeds too, ascending
 
 
+Given = Input | SentImage  # one input of a request
+Figures = TextFigures | ImageFigures
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What was asked, for the log."""
 
     call: Call
-    inputs: Sequence[Input]
-    tokens: Sequence[Tokens]
+    inputs: Sequence[Given]  # none of images
+    tokens: Sequence[Whole]
     group: str | None
-    figures: TextFigures | None  # of the inputs; None: nothing of them is logged
+    figures: Figures | None  # of the inputs; None: nothing of them is logged
     lot: Lot
 
 
 class Recorder(Protocol):
     """Takes down what was predicted; `service.api.recording` has the real one."""
 
-    def measure(self, route: Route, inputs: Sequence[Input]) -> TextFigures | None:
-        """Return what the log tells of texts whose words it may not keep; from any thread."""
+    def measure(self, route: Route, inputs: Sequence[Input] | Sequence[Pixels]) -> Figures | None:
+        """Return what the log tells of inputs that it may not keep; from any thread."""
+        ...
+
+    def undecodable(self, route: Route) -> None:
+        """Take down that an image of a request could not be decoded; never blocks nor raises."""
         ...
 
     def draw(self, route: Route, inputs: int) -> Lot:
@@ -96,12 +107,12 @@ class Recorder(Protocol):
 
 
 class Predictor:
-    """Answers texts through the router, the tokeniser and the batcher."""
+    """Answers inputs through the router, what prepares them, and the batcher."""
 
     def __init__(
         self,
         router: Router,
-        tokeniser: Tokeniser,
+        preparing: Preparing,
         batcher: Batcher,
         signing: Signing,
         metrics: Metrics,
@@ -116,7 +127,7 @@ class Predictor:
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._router = router
-        self._tokenising = Tokenising(tokeniser)
+        self._preparing = preparing
         self._batcher = batcher
         self._signing = signing
         self._metrics = metrics
@@ -130,6 +141,11 @@ class Predictor:
         self._audit_ratio = audit_ratio
         self._draw = draw
 
+    @property
+    def takes_images(self) -> bool:
+        """Return whether the backbone reads images, and not texts."""
+        return self._preparing.takes_images
+
     def check_count(self, count: int) -> None:
         """Raise `UnacceptableRequest` for too few or too many inputs."""
         if not 1 <= count <= self._max_inputs:
@@ -142,7 +158,7 @@ class Predictor:
         call: Call,
         receive: Receive,
         model: tuple[str, str, int | None],
-        inputs: Sequence[Input],
+        inputs: Sequence[Given],
         *,
         routing_key: str | None = None,
         group: str | None = None,
@@ -152,33 +168,85 @@ class Predictor:
 
         The request's body must have been read, by `Bodies`. Raises what the registry and the
         batcher raise, `UnknownTenant` and `NotPermitted` for what the caller may not ask,
-        `TenantLimited`, `InputTooLong` where nothing may be cut, and `ClientLeft`.
+        `TenantLimited`, `InputTooLong` where nothing may be cut, one of `UNDECODABLE` for an image
+        that cannot be read, and `ClientLeft`.
         """
         call.admitted.require("predict", model[0])
         self.check_count(len(inputs))
         deadline_s = call.deadline_s(self._timeout_s_max)
         route = self._router.route(*model, routing_key)
-        with self._entrance.entered(route.tenant, route.settings.rates) as entry:
-            tokens, figures = await self._tokenising.encode(
-                route.tenant,
-                inputs,
-                call.body_bytes,
-                deadline_s,
-                partial(self._recorder.measure, route),
-            )
+        with (
+            self._entrance.entered(route.tenant, route.settings.rates) as entry,
+            self._preparing.room(route.tenant, len(inputs)),
+        ):
+            ways, figures = await self._prepared(call, receive, route, inputs, deadline_s)
+            tokens, *others = ways
             if not may_truncate:
                 _check_lengths(tokens)
+            if route.windows is not None:
+                self._check_windows(tokens)
             count = sum(map(len, tokens))
             entry.charge(count, time.monotonic())
             lot = self._recorder.draw(route, len(inputs))
-            asked = Asked(call, inputs, tokens, group, figures, lot)
-            return await self._answer(asked, receive, route, deadline_s, count)
+            # The log takes figures of images alone, and a shadow may wait long: no file is kept.
+            kept = () if self._preparing.takes_images else inputs
+            asked = Asked(call, kept, tokens, group, figures, lot)
+            return await self._answer(asked, others, receive, route, deadline_s, count)
+
+    async def _prepared(
+        self,
+        call: Call,
+        receive: Receive,
+        route: Route,
+        inputs: Sequence[Given],
+        deadline_s: float,
+    ) -> tuple[Sequence[Sequence[Whole]], Figures | None]:
+        """Return what a pass takes of the inputs, for the version and for each of its shadows."""
+        measure = partial(self._recorder.measure, route)
+        wanted = [route.windows, *(shadow.windows for shadow in route.shadows)]
+        if any(wanted):
+            return await self._preparing.encode_windows(
+                route.tenant, inputs, wanted, call.body_bytes, deadline_s, measure
+            )
+        work = self._preparing.encode(route.tenant, inputs, call.body_bytes, deadline_s, measure)
+        if not self._preparing.takes_images:
+            prepared, figures = await work
+            return [prepared] * len(wanted), figures
+        try:
+            # Many images take long enough for their caller to leave.
+            prepared, figures = await unless_left(work, receive)
+        except UNDECODABLE:
+            self._recorder.undecodable(route)
+            raise
+        return [prepared] * len(wanted), figures
+
+    def _check_windows(self, tokens: Sequence[Whole]) -> None:
+        """Raise `UnacceptableRequest` where long texts are more work than a request may bring."""
+        pieces = sum(len(one.windows) if isinstance(one, Windowed) else 1 for one in tokens)
+        if pieces > self._max_inputs:
+            raise UnacceptableRequest(
+                f"the inputs are so long that they make {pieces} windows, and a request holds at"
+                f" most {self._max_inputs} inputs and windows; send fewer long texts at once"
+            )
 
     async def _answer(
-        self, asked: Asked, receive: Receive, route: Route, deadline_s: float, count: int
+        self,
+        asked: Asked,
+        others: Sequence[Sequence[Whole]],
+        receive: Receive,
+        route: Route,
+        deadline_s: float,
+        count: int,
     ) -> Predicted:
-        witnesses = [_Witness(self._recorder, asked, shadow) for shadow in route.shadows]
-        shadows = [Shadow(one.route.digest, one.observe) for one in witnesses]
+        """Answer with the version, and let its shadows answer the same inputs in `others`."""
+        witnesses = [
+            _Witness(self._recorder, replace(asked, tokens=tokens), shadow)
+            for shadow, tokens in zip(route.shadows, others, strict=True)
+        ]
+        shadows = [
+            Shadow(one.route.digest, one.observe, texts=tokens)
+            for one, tokens in zip(witnesses, others, strict=True)
+        ]
         own = _OwnWitness(self._recorder, asked)
         if asked.lot.base:
             shadows.append(Shadow(BACKBONE, own.observe, own.miss, asked.lot.base))
@@ -197,7 +265,7 @@ class Predictor:
         if answer.digest != route.digest:
             raise AssertionError("an answer came from another adapter")
         predicted = self._told(route, answer, asked.tokens, count)
-        texts = len(asked.inputs)
+        texts = len(asked.tokens)
         self._metrics.answered(
             route.tenant, texts, sum(predicted.truncated), answer.queue_s, count, answer.compute_s
         )
@@ -208,9 +276,7 @@ class Predictor:
             witness.compare(predicted)
         return predicted
 
-    def _told(
-        self, route: Route, answer: Answer, tokens: Sequence[Tokens], count: int
-    ) -> Predicted:
+    def _told(self, route: Route, answer: Answer, tokens: Sequence[Whole], count: int) -> Predicted:
         tops: list[int] = answer.probabilities.argmax(axis=1).tolist()
         made_by = reference(route.tenant, route.adapter, route.version)
         time_s = time.time()
@@ -308,7 +374,7 @@ class _Witness:
             self._recorder.shadowed(self._asked, self._live, self.route, self._answer)
 
 
-def _check_lengths(tokens: Sequence[Tokens]) -> None:
+def _check_lengths(tokens: Sequence[Whole]) -> None:
     """Raise `InputTooLong`, naming the first input that would be cut."""
     for position, text in enumerate(tokens):
         if text.truncated:

@@ -81,10 +81,15 @@ KINDS: dict[type[TenantryError], Kind] = {
     errors.Stopping: Kind(503, "stopping", "The server is stopping", _RETRY_SOON),
     errors.DeadlinePassed: Kind(504, "deadline-passed", "The deadline passed"),
     errors.StoreFull: Kind(503, "store-full", "The server cannot store more", _RETRY_LATER),
+    engine_errors.InvalidImage: Kind(422, "undecodable-image", "The image cannot be decoded"),
+    engine_errors.UnsupportedImage: Kind(422, "unsupported-image", "The image is of another type"),
+    engine_errors.ImageTooLarge: Kind(422, "image-too-large", "The image is too large"),
     engine_errors.InvalidAdapter: Kind(422, "invalid-adapter", "The adapter cannot be served"),
-    # Raised at start-up, so that nobody sees them here; the map is total all the same.
+    # Raised at start-up or by commands: nobody sees them here, and the map is total all the same.
     engine_errors.InvalidBundle: INTERNAL,
     engine_errors.ProviderUnavailable: INTERNAL,
+    engine_errors.UnsupportedRecipe: INTERNAL,
+    engine_errors.UnreadableTexts: INTERNAL,
     errors.InvalidSettings: INTERNAL,
     errors.StateDamaged: INTERNAL,
 }

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,16 +13,20 @@ from threading import Lock
 from typing import Protocol
 
 from service.api.ports import Signing
-from service.api.prediction import Asked, Lot, Predicted
+from service.api.prediction import Asked, Figures, Given, Lot, Predicted
+from service.api.sent_images import SentImage
 from service.batching.answers import Answer, BatcherStatus
 from service.engine.adapter import FloatArray
-from service.engine.tokens import Input
+from service.engine.pixels import ImageFigures as PixelFigures
+from service.engine.pixels import Pixels
+from service.engine.tokens import Input, Text
 from service.errors import StoreFull
+from service.events.image_figures import ImageFigures, image_fingerprint
 from service.events.ports import LogUnwritable
 from service.events.predictions import IntArray, PredictionBlock, select
 from service.events.records import DurableEvent, Quarantine, Reference, RolloutEvent
 from service.events.text_figures import TextFigures, figures_of
-from service.gate.rows import ReferenceRows
+from service.gate.rows import ReferenceRows, TextFacts
 from service.metrics import Metrics
 from service.registry.records import Named, Rollout, Route, TenantSettings, Version
 
@@ -54,8 +59,10 @@ class LoggedPredictions:
         audit_ratio: float,
         base_ratio: float = 0.0,
         random: Callable[[], float] = random,
+        on_undecodable: Callable[[Route], object] = lambda _: None,
     ) -> None:
         """`base_ratio` is the share of what is logged that the bare backbone embeds too."""
+        self._on_undecodable = on_undecodable
         self._log = log
         self._signing = signing
         self._enabled = enabled
@@ -63,11 +70,20 @@ class LoggedPredictions:
         self._base_ratio = base_ratio
         self._random = random
 
-    def measure(self, route: Route, inputs: Sequence[Input]) -> TextFigures | None:
-        """Return what the log tells of texts whose words it may not keep."""
+    def measure(self, route: Route, inputs: Sequence[Input] | Sequence[Pixels]) -> Figures | None:
+        """Return what the log tells of texts whose words it may not keep, or of images."""
         if not self._logs(route):
             return None
-        return figures_of(inputs, route.tenant, self._signing.signer.fingerprint_key)
+        key = self._signing.signer.fingerprint_key
+        images = [each for each in inputs if isinstance(each, Pixels)]
+        if images:
+            return image_figures([image.figures for image in images], route.tenant, key)
+        texts = [each for each in inputs if not isinstance(each, Pixels)]
+        return figures_of(texts, route.tenant, key)
+
+    def undecodable(self, route: Route) -> None:
+        """Count an image that could not be decoded."""
+        self._on_undecodable(route)
 
     def draw(self, route: Route, inputs: int) -> Lot:
         """Draw what is logged, and what of that the bare backbone embeds too.
@@ -108,7 +124,10 @@ class LoggedPredictions:
         if not self._logs(route):
             return
         logged = route.settings.log
-        tokens = asked.tokens
+        texts: list[Text | None] = [
+            None if isinstance(each, Pixels) else each for each in asked.tokens
+        ]
+        may_keep = logged.text and None not in texts
         tops: IntArray = answer.probabilities.argmax(axis=1)
         block = PredictionBlock(
             tenant=route.tenant,
@@ -129,17 +148,19 @@ class LoggedPredictions:
             embeddings=answer.embeddings if logged.embedding else None,
             base_embeddings=base,
             base_rows=None if base is None else asked.lot.base,
-            tokens=[len(text) for text in tokens],
-            unknown=[text.unknown for text in tokens],
-            truncated=told.truncated,
+            tokens=[None if text is None else len(text) for text in texts],
+            unknown=[None if text is None else text.unknown for text in texts],
+            truncated=[None if text is None else text.truncated for text in texts],
             queue_s=answer.queue_s,
             compute_s=answer.compute_s,
             group=asked.group,
             audit=told.audits,
             audit_probability=self._audit_ratio,
-            texts=[_text(item) for item in asked.inputs] if logged.text else None,
+            # Images are never logged, whatever a tenant lets be logged of texts.
+            texts=[_text(item) for item in asked.inputs] if may_keep else None,
             labels=route.labels,
-            figures=asked.figures,
+            figures=asked.figures if isinstance(asked.figures, TextFigures) else None,
+            images=asked.figures if isinstance(asked.figures, ImageFigures) else None,
         )
         if logged.sample < 1.0:
             kept = select(
@@ -155,8 +176,21 @@ class LoggedPredictions:
         self._log.predictions(block)
 
 
-def _text(item: Input) -> str:
+def _text(item: Given) -> str:
+    assert not isinstance(item, SentImage), "only texts are kept"
     return item if isinstance(item, str) else "\n".join(item)
+
+
+def image_figures(found: Sequence[PixelFigures], tenant: str, key: bytes) -> ImageFigures:
+    """Return what the log tells of images."""
+    return ImageFigures(
+        [one.width for one in found],
+        [one.height for one in found],
+        [one.bytes for one in found],
+        [one.brightness for one in found],
+        [None if math.isnan(one.sharpness) else one.sharpness for one in found],
+        [image_fingerprint(one.fingerprint, tenant, key) for one in found],
+    )
 
 
 class LoggedReferences:
@@ -167,15 +201,20 @@ class LoggedReferences:
         log: Log,
         status: Callable[[], BatcherStatus],
         settings_of: Callable[[str], TenantSettings],
+        signing: Signing,
     ) -> None:
         """`settings_of` finds a tenant's settings in memory."""
         self._log = log
         self._status = status
         self._settings_of = settings_of
+        self._signing = signing
 
     def keep(self, version: Version, rows: ReferenceRows) -> None:
         """Return once the reference is on disk; raise `StoreFull` where it cannot be."""
         engine = self._status()
+        texts = [one if isinstance(one, TextFacts) else None for one in rows.facts]
+        images = [one for one in rows.facts if not isinstance(one, TextFacts)]
+        key = self._signing.signer.fingerprint_key
         may_embed = self._settings_of(version.tenant).log.embedding
         event = Reference(
             tenant=version.tenant,
@@ -192,9 +231,10 @@ class LoggedReferences:
             probabilities=rows.probabilities,
             embeddings=rows.embeddings if may_embed else None,
             base_embeddings=rows.base_embeddings if may_embed else None,
-            tokens=[text.tokens for text in rows.texts],
-            unknown=[text.unknown for text in rows.texts],
-            truncated=[text.truncated for text in rows.texts],
+            tokens=[None if text is None else text.tokens for text in texts],
+            unknown=[None if text is None else text.unknown for text in texts],
+            truncated=[None if text is None else text.truncated for text in texts],
+            images=image_figures(images, version.tenant, key) if images else None,
         )
         written = self._log.append([event])
         try:

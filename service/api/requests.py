@@ -1,6 +1,7 @@
 """Request bodies as values: decoded and checked in one pass, by the type that documents them."""
 
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -8,6 +9,7 @@ from service.api.call import Call
 from service.errors import MalformedRequest, UnacceptableRequest, WrongMediaType
 
 _T = TypeVar("_T")
+_QUERY_FIELDS_MAX = 16
 _RoutingKey = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 _Group = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 
@@ -23,7 +25,11 @@ class PredictRequest(msgspec.Struct, forbid_unknown_fields=True):
     """What to classify."""
 
     inputs: Annotated[
-        list[str | Pair], msgspec.Meta(description="1 to 1,000 texts, or pairs of texts")
+        list[str | Pair],
+        msgspec.Meta(
+            description="1 to 1,000 texts, or pairs of texts; where the backbone reads images,"
+            " data URLs of images: `data:image/jpeg;base64,...`"
+        ),
     ]
     scores: Annotated[
         Literal["all", "top"],
@@ -39,6 +45,15 @@ class PredictRequest(msgspec.Struct, forbid_unknown_fields=True):
     group: Annotated[
         _Group | None, msgspec.Meta(description="the subgroup that these texts count for")
     ] = None
+
+
+class ImageQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """How to answer the one image that is the request's body: the query string's parameters."""
+
+    scores: Literal["all", "top"] = "all"
+    embedding: bool = False
+    routing_key: _RoutingKey | None = None
+    group: _Group | None = None
 
 
 class OipTensor(msgspec.Struct):
@@ -91,6 +106,37 @@ def decode(decoder: "msgspec.json.Decoder[_T]", body: bytes) -> _T:
         raise MalformedRequest(f"the body is not JSON in UTF-8: {error}") from None
     except RecursionError:
         raise MalformedRequest("the body is nested too deeply") from None
+
+
+def decode_query(kind: type[_T], query: bytes) -> _T:
+    """Return the value of a query string.
+
+    Raises `MalformedRequest` for what is none, and `UnacceptableRequest` for a parameter that is
+    not known, stands there twice, or has another form.
+    """
+    try:
+        pairs = parse_qsl(
+            query.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(query),
+            errors="strict",
+            max_num_fields=_QUERY_FIELDS_MAX,
+        )
+    except ValueError as error:
+        raise MalformedRequest(f"the query string cannot be read: {error}") from None
+    given = dict(pairs)
+    if len(given) != len(pairs):
+        raise UnacceptableRequest("a parameter of the query string stands there twice")
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise UnacceptableRequest(f"query string: {error}") from None
+
+
+def media_type_of(call: Call) -> str:
+    """Return the type that a body is declared as, without parameters; empty where it is not."""
+    given = call.headers.get(b"content-type", b"")
+    return given.partition(b";")[0].strip().lower().decode("latin-1")
 
 
 def require_json(call: Call) -> None:

@@ -4,19 +4,18 @@ Long ones have threads of their own, so that nothing else that waits for a threa
 answer; and no tenant has all of them, because a text may keep one busy for seconds.
 """
 
-import asyncio
 import os
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TypeVar
-from weakref import WeakValueDictionary
 
 from service.api.ports import Tokeniser
-from service.engine.tokens import Input, Tokens
-from service.errors import DeadlinePassed
+from service.api.sent_images import SentImage, looks_like_image
+from service.api.workers import Workers
+from service.engine.tokens import Input, Text, Tokens
+from service.engine.windows import Windows
+from service.errors import UnacceptableRequest
 
 _T = TypeVar("_T")
 
@@ -30,48 +29,77 @@ _INLINE_BYTES = 8192
 class Tokenising:
     """Tokenises for one event loop; half of the threads, at most, work for one tenant."""
 
+    takes_images = False
+
     def __init__(self, tokeniser: Tokeniser, threads: int = THREADS) -> None:
         self._tokeniser = tokeniser
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="tenantry-tokens")
-        self._each_max = max(1, threads // 2)
-        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._workers = Workers(threads, "tenantry-tokens")
+
+    def room(self, tenant: str, count: int) -> AbstractContextManager[None]:
+        """Hold room around the block: none is needed, since tokens are smaller than their text."""
+        del tenant, count
+        return nullcontext()
 
     async def encode(
         self,
         tenant: str,
-        texts: Sequence[Input],
+        inputs: Sequence[Input | SentImage],
         body_bytes: int,
         deadline_s: float,
         measure: Callable[[Sequence[Input]], _T],
     ) -> tuple[list[Tokens], _T]:
         """Return the tokens of each text, in order, and what `measure` finds in the texts.
 
-        `body_bytes` is how much came with them. Raises `DeadlinePassed`, by the monotonic clock,
-        where the tenant's turn and the work take longer. Work that nobody waits for any more keeps
-        its thread until it ends.
+        `body_bytes` is how much came with them. Raises `UnacceptableRequest` for an image, and
+        `DeadlinePassed`, by the monotonic clock, where the tenant's turn and the work take longer.
+        Work that nobody waits for any more keeps its thread until it ends.
         """
+        texts = _texts(inputs)
         if body_bytes <= _INLINE_BYTES:
             return self._read(texts, measure)
-        try:
-            async with asyncio.timeout(deadline_s - time.monotonic()):
-                return await self._beside(tenant, partial(self._read, texts, measure))
-        except TimeoutError:
-            raise DeadlinePassed("the deadline passed before the texts were tokenised") from None
+        work = partial(self._read, texts, measure)
+        return await self._workers.run(tenant, work, deadline_s, "the texts were tokenised")
+
+    async def encode_windows(
+        self,
+        tenant: str,
+        inputs: Sequence[Input | SentImage],
+        wanted: Sequence[Windows | None],
+        body_bytes: int,
+        deadline_s: float,
+        measure: Callable[[Sequence[Input]], _T],
+    ) -> tuple[list[list[Text]], _T]:
+        """Return what `encode` does, for each of the `wanted` ways to cut long texts.
+
+        Versions that answer the same texts may cut them differently. Raises what `encode` raises.
+        """
+        texts = _texts(inputs)
+        work = partial(self._read_windows, texts, wanted, measure)
+        if body_bytes <= _INLINE_BYTES:
+            return work()
+        return await self._workers.run(tenant, work, deadline_s, "the texts were tokenised")
+
+    def _read_windows(
+        self,
+        texts: Sequence[Input],
+        wanted: Sequence[Windows | None],
+        measure: Callable[[Sequence[Input]], _T],
+    ) -> tuple[list[list[Text]], _T]:
+        return self._tokeniser.encode_windows(texts, wanted), measure(texts)
 
     def _read(
         self, texts: Sequence[Input], measure: Callable[[Sequence[Input]], _T]
     ) -> tuple[list[Tokens], _T]:
         return self._tokeniser.encode(texts), measure(texts)
 
-    async def _beside(self, tenant: str, work: Callable[[], _T]) -> _T:
-        loop = asyncio.get_running_loop()
-        turn = self._turns.setdefault(tenant, asyncio.Semaphore(self._each_max))
-        await turn.acquire()
 
-        def leave(_: "Future[_T]") -> None:
-            with suppress(RuntimeError):  # the event loop was closed meanwhile
-                loop.call_soon_threadsafe(turn.release)
-
-        done = self._threads.submit(work)
-        done.add_done_callback(leave)
-        return await asyncio.wrap_future(done)
+def _texts(inputs: Sequence[Input | SentImage]) -> list[Input]:
+    texts: list[Input] = []
+    for position, given in enumerate(inputs):
+        first = given[0] if isinstance(given, tuple) else given
+        if isinstance(given, SentImage) or (isinstance(first, str) and looks_like_image(first)):
+            raise UnacceptableRequest(
+                f"input {position} is an image, and this server's backbone reads texts"
+            )
+        texts.append(given)
+    return texts

@@ -13,13 +13,14 @@ from service.api.call import ClientLeft, call_of
 from service.api.names import AdapterName, TenantName
 from service.api.openapi import REFERENCE, example_of, refusals
 from service.api.places import Places
-from service.api.ports import Batcher, Tokeniser
+from service.api.ports import Batcher
 from service.api.problems import problem_of
 from service.api.schemas import VersionDocument
 from service.api.upload_form import UploadForm
 from service.engine.bundle import Bundle
 from service.engine.errors import InvalidAdapter, TenantryError
 from service.errors import StoreFull, TenantLimited, UnknownTenant
+from service.gate.inputs import HoldoutPreparer
 from service.gate.intake import Intake, OnReference
 from service.gate.measure import PATIENCE_S, Measurer
 from service.gate.upload_gate import UploadGate, thresholds_of
@@ -33,15 +34,6 @@ from service.uploads.metadata import Metadata
 from service.uploads.package import Package, open_package
 from service.uploads.terms import Terms
 
-# What a probe runs: an empty text, a word, a sentence, other scripts, and one that is cut.
-PROBE_TEXTS = (
-    "",
-    "refund",
-    "I would like to know where my order is, please.",
-    "¿Dónde está mi pedido? 注文はどこですか。 Где мой заказ? 🙂",
-    "again and " * 1000,
-)
-
 
 class Uploads:
     """The upload route."""
@@ -50,7 +42,7 @@ class Uploads:
         self,
         registry: Registry,
         batcher: Batcher,
-        tokeniser: Tokeniser,
+        preparer: HoldoutPreparer,
         bundle: Bundle,
         bodies: Bodies,
         metrics: Metrics,
@@ -65,7 +57,8 @@ class Uploads:
         """
         self._registry = registry
         self._batcher = batcher
-        self._probe = tokeniser.encode(PROBE_TEXTS)
+        self._preparer = preparer
+        self._probe = preparer.probe()
         self._bundle = bundle
         self._bodies = bodies
         self._metrics = metrics
@@ -82,7 +75,7 @@ class Uploads:
         )
         gate = UploadGate(
             registry,
-            Measurer(batcher, tokeniser, patience_s),
+            Measurer(batcher, preparer, patience_s),
             thresholds_of(settings),
             settings.gate_holdout_rows_max,
         )
@@ -114,9 +107,10 @@ class Uploads:
         `problems`. A version that is answered with 201 or 200 survives a crash; before a rollout
         names it, it answers nobody but who asks for its number.
 
-        With a `holdout.jsonl` the version is measured before it gets its number, which takes as
-        long as its rows need beside everybody's requests. One that is worse than the server allows
-        is numbered too, and `rejected`: a rollout names it only by `force`.
+        With a `holdout.jsonl` (a line is `text` and `label`, or `image`, a data URL, and `label`)
+        the version is measured before it gets its number, which takes as long as its rows need
+        beside everybody's requests. One that is worse than the server allows is numbered too, and
+        `rejected`: a rollout names it only by `force`.
         """
         with self._places.taken(tenant, "uploads"):
             return await self._publish(tenant, adapter, request)
@@ -127,7 +121,10 @@ class Uploads:
             check_name(adapter, "an adapter")
             weight = (await asyncio.to_thread(self._registry.tenant, tenant)).settings.weight
             package = await self._receive(request)
-            await self._batcher.probe(package.adapter, self._probe, tenant=tenant, weight=weight)
+            probe = self._probe
+            if package.metadata.cuts is not None:
+                probe = await asyncio.to_thread(self._preparer.probe, package.metadata.cuts)
+            await self._batcher.probe(package.adapter, probe, tenant=tenant, weight=weight)
             actor = call_of(request.scope).actor
             version, created = await self._intake.take(
                 tenant, adapter, package, len(self._probe), actor

@@ -1,5 +1,6 @@
-"""Putting the batcher together: provider chosen, runtime, heads, loader."""
+"""Putting the batcher together: setup chosen, runtime, heads, loader."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,13 @@ from service.batching.answers import BatchMetrics
 from service.batching.batcher import Batcher
 from service.engine.adapter import Adapter
 from service.engine.bundle import Bundle
+from service.engine.execution.provider import AS_IT_COMES, DeviceOptions
 from service.engine.forward import Forward
 from service.engine.runtime import OnnxRuntime
-from service.engine.selection import Choice, choose
+from service.engine.tuning.choice import AUTO, Choice, Chooser
+from service.engine.tuning.search import Wanted
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +39,63 @@ def assemble(
     load: Callable[[str], Adapter],
     metrics: BatchMetrics,
     *,
+    variant: str = AUTO,
+    device: DeviceOptions = AS_IT_COMES,
     memory: Path | None = None,
     on_quarantine: Callable[[str], object] | None = None,
     on_failure: Callable[[], object] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Batcher, Choice]:
-    """Choose the provider and return a batcher that is not started yet, and the choice.
+    """Choose the setup and return a batcher that is not started yet, and the choice.
 
-    `load(digest)` reads the store; `memory` is the file that remembers what `auto` chose. Raises
-    `ProviderUnavailable`. The heads' small matrices run on one thread: more would only fight with
-    the runtime's own.
+    `provider` and `variant` are names, or `auto`. `load(digest)` reads the store; `memory` is the
+    file that remembers what was measured. Raises `ProviderUnavailable`. The heads' small matrices
+    run on one thread: more would only fight with the runtime's own.
     """
     threadpool_limits(limits=1, user_api="blas")
-    choice = choose(bundle, provider, memory, limits.threads, progress)
-
-    def open_forward() -> Forward:
-        runtime = OnnxRuntime(bundle, choice.provider, limits.slots, limits.threads)
-        return Forward(bundle, runtime)
-
+    wanted = Wanted(
+        None if provider == AUTO else provider,
+        None if variant == AUTO else variant,
+        limits.threads,
+    )
+    chooser = Chooser(bundle, memory, limits.slots, wanted, device, progress)
+    opener = _Opener(chooser, chooser.choose())
     batcher = Batcher(
-        open_forward,
+        opener.open,
         load,
         metrics,
         queue_texts_max=limits.queue_texts_max,
         queue_tokens_max=limits.queue_tokens_max,
         host_cache_bytes_max=limits.host_cache_bytes_max,
         tenant_queue_ratio=limits.tenant_queue_ratio,
-        reason=choice.reason,
+        reason=lambda: opener.choice.reason,
         on_quarantine=on_quarantine,
         on_failure=on_failure,
     )
-    return batcher, choice
+    return batcher, opener.choice
+
+
+class _Opener:
+    """Opens what was chosen; where a remembered choice opens no more, what is chosen anew."""
+
+    def __init__(self, chooser: Chooser, choice: Choice) -> None:
+        self.chooser = chooser
+        self.choice = choice
+
+    def open(self) -> Forward:
+        """Return the forward pass of the choice; called on the runtime's thread."""
+        chooser = self.chooser
+        try:
+            runtime = self._runtime()
+        except Exception as error:  # each library raises errors of its own
+            if not self.choice.remembered:
+                raise
+            why = f"{self.choice.setup.provider}, which was remembered, cannot be opened: {error}"
+            self.choice = chooser.choose_again(why)
+            logger.warning("provider %s: %s", self.choice.provider, self.choice.reason)
+            runtime = self._runtime()
+        return Forward(chooser.bundle, runtime)
+
+    def _runtime(self) -> OnnxRuntime:
+        chooser = self.chooser
+        return self.choice.setup.open(chooser.bundle, chooser.slots, chooser.device)

@@ -20,11 +20,12 @@ from service.batching.jobs import BACKBONE, Entry, Job, Ticket
 from service.batching.passes import next_pass
 from service.batching.queue import Queue
 from service.batching.residency import HostCache, Residency
+from service.batching.settling import settle
 from service.engine.adapter import Adapter, FloatArray
 from service.engine.errors import InvalidAdapter, NonFiniteOutput, Problem
 from service.engine.forward import Answered, Forward
 from service.engine.packing import Plan
-from service.engine.pixels import Prepared
+from service.engine.pixels import Whole
 from service.errors import AdapterQuarantined, DeadlinePassed, EngineFailed, Stopping
 
 log = logging.getLogger(__name__)
@@ -46,11 +47,14 @@ class Batcher:
         queue_tokens_max: int,
         host_cache_bytes_max: int,
         tenant_queue_ratio: float = 1.0,
-        reason: str = "",
+        reason: Callable[[], str] = str,
         on_quarantine: Callable[[str], object] | None = None,
         on_failure: Callable[[], object] | None = None,
     ) -> None:
-        """`open_forward` is called on the runtime's thread; `load(digest)` reads the store."""
+        """`open_forward` is called on the runtime's thread; `load(digest)` reads the store.
+
+        `reason` says why the runtime is the one that it is.
+        """
         self._open_forward = open_forward
         self._load = load
         self._metrics = metrics
@@ -134,7 +138,7 @@ class Batcher:
 
     async def embed(
         self,
-        texts: Sequence[Prepared],
+        texts: Sequence[Whole],
         *,
         tenant: str = "",
         weight: float = 1.0,
@@ -151,7 +155,7 @@ class Batcher:
         return answer.embeddings
 
     async def probe(
-        self, adapter: Adapter, texts: Sequence[Prepared], *, tenant: str = "", weight: float = 1.0
+        self, adapter: Adapter, texts: Sequence[Whole], *, tenant: str = "", weight: float = 1.0
     ) -> None:
         """Run an adapter that is not in the store yet on a few texts, in passes of its own.
 
@@ -203,7 +207,7 @@ class Batcher:
             quarantined=tuple(sorted(self._quarantined)),
             provider=runtime.provider if runtime else "",
             precision=runtime.precision if runtime else "",
-            reason=self._reason,
+            reason=self._reason(),
         )
 
     def loaded(self, most: int) -> list[str]:
@@ -318,7 +322,7 @@ class Batcher:
             answered = forward.run(planned, texts, numbers, members)
             seconds = time.monotonic() - start
             self._account(planned, answered, boarded, seconds)
-            self._settle(boarded, answered, seconds, residency)
+            self._settle(boarded, answered, seconds, forward, residency)
         except Exception as error:
             log.exception("a forward pass failed")
             self._callers.tell_failed((entry.ticket for entry in running), error)
@@ -357,32 +361,26 @@ class Batcher:
             log.exception("the quarantine of adapter %s could not be reported", digest)
 
     def _settle(
-        self, boarded: Boarded, answered: Answered, seconds: float, residency: Residency
+        self,
+        boarded: Boarded,
+        answered: Answered,
+        seconds: float,
+        forward: Forward,
+        residency: Residency,
     ) -> None:
         """Enter what a pass gave into its tickets, and hand out those that are complete."""
-        complete: list[Ticket] = []
-        for at, index in enumerate(answered.indices):
-            entry = boarded.entries[index]
-            ticket = entry.ticket
-            resident = boarded.residents[boarded.numbers[index]]
-            row = answered.probabilities[at]
-            if not self._callers.expects(ticket):
-                continue
-            if row is None:
-                self._callers.tell_failed([ticket], NonFiniteOutput(resident.slot.digest))
-                continue
-            current = resident.member.adapter is None or residency.slots.is_current(resident.slot)
-            assert current, "a slot moved under a pass"
-            ticket.digests.add(resident.slot.digest)
-            if resident.member.adapter is not None:
-                ticket.labels = resident.member.adapter.labels
-            ticket.probabilities[entry.position] = row
-            ticket.embeddings[entry.position] = answered.embeddings[at]
-            ticket.compute_s += seconds / len(answered.indices)
-            ticket.missing -= 1
-            if ticket.missing == 0:
-                complete.append(ticket)
-        self._callers.tell_answered(complete)
+        settled = settle(
+            boarded,
+            answered,
+            forward,
+            seconds,
+            expects=self._callers.expects,
+            is_current=residency.slots.is_current,
+        )
+        self._quarantine(settled.poisonous - self._quarantined, boarded)
+        for ticket, digest in settled.failed.items():
+            self._callers.tell_failed([ticket], NonFiniteOutput(digest))
+        self._callers.tell_answered(settled.complete)
 
 
 def _broken() -> EngineFailed:

@@ -212,7 +212,8 @@ class Callers:
 def _copy(ticket: Ticket, shadow: Shadow) -> Ticket:
     """Return the ticket of a shadow: the same texts, or some of them, for another adapter."""
     job, rows = ticket.job, shadow.rows
-    texts = job.texts if rows is None else [job.texts[row] for row in rows]
+    whole = job.texts if shadow.texts is None else shadow.texts
+    texts = whole if rows is None else [whole[row] for row in rows]
     copied = Job(shadow.digest, texts, tenant=job.tenant, weight=job.weight)
     return Ticket(copied, ticket.queued_at, shadow_of=ticket, rows=rows)
 

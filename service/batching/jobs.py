@@ -8,10 +8,13 @@ import numpy as np
 
 from service.batching.answers import Answer
 from service.engine.adapter import Adapter, FloatArray
-from service.engine.pixels import Prepared
+from service.engine.pixels import Prepared, Whole
+from service.engine.tokens import Windowed
 
 if TYPE_CHECKING:
     from service.batching.fairness import Flow
+
+_NOTHING: FloatArray = np.empty(0, dtype=np.float32)
 
 BACKBONE = "backbone"  # the digest that stands for the bare backbone, which no adapter can have
 
@@ -29,6 +32,7 @@ class Shadow:
     observe: Callable[[Answer], object]
     missed: Callable[[], object] | None = None
     rows: Sequence[int] | None = None  # the texts that it answers, ascending; None: all
+    texts: Sequence[Whole] | None = None  # the same texts in its own windows; None: the job's
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class Job:
     """What a caller asks: texts for one adapter, by its digest."""
 
     digest: str
-    texts: Sequence[Prepared]
+    texts: Sequence[Whole]
     deadline_s: float | None = None  # on the monotonic clock
     alone: bool = False  # shares its passes with no other job
     brings: Adapter | None = None  # the adapter itself, where it is not in the store yet
@@ -60,14 +64,22 @@ class Ticket:
     digests: set[str] = field(default_factory=set)  # read from the slots that computed the rows
     probabilities: list[FloatArray | None] = field(default_factory=list)
     embeddings: list[FloatArray] = field(default_factory=list)
-    waiting: int = 0  # texts that no pass has taken yet
-    missing: int = 0  # texts without an answer
+    waiting: int = 0  # texts and windows that no pass has taken yet
+    missing: int = 0  # texts and windows without an answer
+    gathered: "dict[int, Gathered] | None" = None  # of long texts, by position
 
     def __post_init__(self) -> None:
-        count = len(self.job.texts)
+        texts = self.job.texts
+        count = len(texts)
         self.probabilities = [None] * count
-        self.embeddings = [np.empty(0, dtype=np.float32)] * count
+        self.embeddings = [_NOTHING] * count
         self.missing = count
+        if Windowed in map(type, texts):
+            self.gathered = {}
+            for position, text in enumerate(texts):
+                if isinstance(text, Windowed):
+                    self.gathered[position] = Gathered(text)
+                    self.missing += len(text.windows) - 1
 
     def answer(self) -> Answer:
         """Return the answer of a job that has all of its rows."""
@@ -85,19 +97,43 @@ class Ticket:
         )
 
 
+class Gathered:
+    """What passes gave for the windows of one text, until all of them are there."""
+
+    __slots__ = ("embeddings", "lengths", "missing", "pooled")
+
+    def __init__(self, text: Windowed) -> None:
+        self.lengths = list(map(len, text.windows))  # in tokens
+        self.missing = len(self.lengths)
+        self.pooled: list[FloatArray] = [_NOTHING] * self.missing
+        self.embeddings: list[FloatArray] = [_NOTHING] * self.missing
+
+    def take(self, window: int, pooled: FloatArray, embedding: FloatArray) -> None:
+        """Keep what a pass gave for one window, without the rest of the pass's arrays."""
+        self.pooled[window] = pooled.copy()
+        self.embeddings[window] = embedding.copy()
+        self.missing -= 1
+
+
+def pieces_of(text: Whole) -> Sequence[Prepared]:
+    """Return what passes take of a text: itself, or its windows."""
+    return text.windows if isinstance(text, Windowed) else (text,)
+
+
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One text of a ticket."""
+    """One text of a ticket, or one window of it."""
 
     ticket: Ticket
     position: int
     order: int  # of arrival
-    tokens: Prepared
+    tokens: Prepared  # a window where it is one of a longer text
     digest: str  # of the adapter that must answer it
     flow: "Flow"
     cost: int  # tokens
     charge: int  # the cost over the tenant's weight, in virtual time
     unit: int  # the order of the text that it stands right behind, or its own
     alone: bool = False
+    window: int = 0  # its number in the text
     start: int | None = None  # its place in virtual time, once it has been looked at
     epoch: int = -1  # of its tenant's places, when it got this one

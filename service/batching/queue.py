@@ -7,10 +7,12 @@ caller out.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 from service.batching.admission import Amount, DrainRate, threshold
 from service.batching.fairness import FairOrder, Flow, charge_of
-from service.batching.jobs import Entry, Job, Ticket
+from service.batching.jobs import Entry, Job, Ticket, pieces_of
+from service.engine.pixels import Prepared
 from service.errors import QueueFull, TenantLimited
 
 
@@ -47,22 +49,20 @@ class Queue:
         want of room, waiting ones that had to make room for the ticket among them.
         """
         job = ticket.job
-        costs = [len(text) for text in job.texts]
-        tokens = sum(costs)
+        asked = _amount(ticket)
         flow = self._order.flow(job.tenant)
-        self._admit(job, flow, len(costs), tokens)
-        dropped = self._make_room(len(costs), tokens) if self._shadows else []
-        riding, more = [ticket], Amount(len(costs), tokens)
+        self._admit(job, flow, asked.texts, asked.tokens)
+        dropped = self._make_room(asked.texts, asked.tokens) if self._shadows else []
+        riding, more = [ticket], asked
         for shadow in shadows:
-            copied = shadow.job.texts
-            with_it = more + Amount(len(copied), sum(map(len, copied)))
+            with_it = more + _amount(shadow)
             if self._has_room(job, flow, with_it):
                 riding.append(shadow)
                 more = with_it
             else:
                 shadow.dropped = True
                 dropped.append(shadow)
-        entries = self._entries(riding, costs, flow)
+        entries = self._entries(riding, flow)
         self._order.append(flow, entries)
         self._count(entries, 1)
         return dropped
@@ -122,15 +122,18 @@ class Queue:
         """Return whether texts were set aside until the digest's adapter is there."""
         return digest in self._aside
 
-    def _entries(self, riding: Sequence[Ticket], costs: Sequence[int], flow: Flow) -> list[Entry]:
+    def _entries(self, riding: Sequence[Ticket], flow: Flow) -> list[Entry]:
         """Return the texts of a ticket, each with its shadows' behind it."""
+        if any(one.gathered for one in riding):
+            return self._windows(riding, flow)
         job = riding[0].job
         entries: list[Entry] = []
         order = first = self._arrived
         places = [_places(one) for one in riding]
-        for position, cost in enumerate(costs):
+        texts = cast("Sequence[Prepared]", job.texts)  # a ticket with a long one gathers windows
+        for position, text in enumerate(texts):
+            cost = len(text)
             charge = charge_of(cost, job.weight)
-            tokens = job.texts[position]
             unit = first if job.alone else order  # a job that wants to be alone goes in one piece
             for one, place_of in zip(riding, places, strict=True):
                 place = position if place_of is None else place_of.get(position, -1)
@@ -138,9 +141,44 @@ class Queue:
                     continue
                 digest = one.job.digest
                 entries.append(
-                    Entry(one, place, order, tokens, digest, flow, cost, charge, unit, job.alone)
+                    Entry(one, place, order, text, digest, flow, cost, charge, unit, job.alone)
                 )
                 order += 1
+        self._arrived = order
+        return entries
+
+    def _windows(self, riding: Sequence[Ticket], flow: Flow) -> list[Entry]:
+        """Return the texts and windows of a ticket, each with its shadows' behind it.
+
+        Of a long text each window has its shadows' window of the same number behind it: versions
+        may cut the same text differently.
+        """
+        job = riding[0].job
+        entries: list[Entry] = []
+        order = first = self._arrived
+        places = [_places(one) for one in riding]
+        for position in range(len(job.texts)):
+            window, more = 0, True
+            while more:
+                more = False
+                unit = first if job.alone else order
+                for one, place_of in zip(riding, places, strict=True):
+                    place = position if place_of is None else place_of.get(position, -1)
+                    pieces = () if place < 0 else pieces_of(one.job.texts[place])
+                    if window >= len(pieces):
+                        continue
+                    piece = pieces[window]
+                    cost = len(piece)
+                    charge = charge_of(cost, job.weight)
+                    digest = one.job.digest
+                    entry = Entry(
+                        one, place, order, piece, digest, flow, cost, charge, unit, job.alone
+                    )
+                    entry.window = window
+                    entries.append(entry)
+                    order += 1
+                    more = more or window + 1 < len(pieces)
+                window += 1
         self._arrived = order
         return entries
 
@@ -221,6 +259,11 @@ class Queue:
             self._shadows[ticket] = None
         else:
             self._shadows.pop(ticket, None)
+
+
+def _amount(ticket: Ticket) -> Amount:
+    """Return how much a ticket that is new adds; each window of a long text counts as a text."""
+    return Amount(ticket.missing, sum(map(len, ticket.job.texts)))
 
 
 def _places(ticket: Ticket) -> Mapping[int, int] | None:

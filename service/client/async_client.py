@@ -104,7 +104,7 @@ class AsyncClient:
         group: str | None = None,
         timeout_s: float | None = None,
     ) -> Predicted:
-        """Classify texts, or pairs of texts, with the live version or the one of a number.
+        """Classify texts, pairs of texts, or images, with the live version or the one of a number.
 
         The server is told how long the answer may take, and drops the work after it.
         """
@@ -182,7 +182,7 @@ class AsyncClient:
         self,
         tenant: str,
         adapter: str,
-        package: Path | bytes,
+        package: Path | bytes | None,
         metadata: Mapping[str, object] | None = None,
         *,
         progress: Progress | None = None,
@@ -190,6 +190,7 @@ class AsyncClient:
     ) -> Uploaded:
         """Upload a version: a folder of `save_pretrained`, an archive, or an archive's bytes.
 
+        None, with `{"dedicated": True}` as metadata, publishes a dedicated bundle's own classifier.
         Without `metadata` it is gathered from what lies in the folder. `progress` is called with
         the bytes that were sent and those there are, from the beginning with each attempt.
         The server's verdict is in `version.state`: a rejected version is an answer, no error.
@@ -198,7 +199,7 @@ class AsyncClient:
         if metadata is None:
             folder = package if isinstance(package, Path) else None
             metadata = await to_thread(metadata_of, folder)
-        packing = packaged(package)
+        packing = packaged(package, dedicated=metadata.get("dedicated") is True)
         archive = await to_thread(packing.__enter__)
         try:
             call = calls.upload(tenant, adapter, archive, metadata, progress)

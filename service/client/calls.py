@@ -31,12 +31,13 @@ from service.client.documents import (
     Version,
 )
 from service.client.errors import InvalidCall
+from service.client.images import Image
 from service.client.reading import Document
 from service.client.reply import Reply
 
 _T = TypeVar("_T")
 
-Input = str | tuple[str, str]  # a text, or a text and its pair
+Input = str | tuple[str, str] | Image  # a text, or a text and its pair, or an image
 Scores = Literal["all", "top"]
 Progress = Callable[[int, int], object]  # bytes sent, bytes in all
 
@@ -80,6 +81,12 @@ def split_model(text: str) -> tuple[str, str]:
     return _name(tenant, "a tenant"), _name(adapter, "an adapter")
 
 
+def _input(item: Input) -> object:
+    if isinstance(item, Image):
+        return item.url()
+    return item if isinstance(item, str) else {"text": item[0], "pair": item[1]}
+
+
 def predict(
     tenant: str,
     adapter: str,
@@ -91,13 +98,11 @@ def predict(
     routing_key: str | None = None,
     group: str | None = None,
 ) -> Call[Predicted]:
-    """Classify texts."""
+    """Classify texts or images."""
     if isinstance(inputs, str):
         raise InvalidCall("inputs is one text", advice="give a list, of one text if need be")
     body: dict[str, object] = {
-        "inputs": [
-            item if isinstance(item, str) else {"text": item[0], "pair": item[1]} for item in inputs
-        ],
+        "inputs": [_input(item) for item in inputs],
         "scores": scores,
         "embedding": embedding,
     }

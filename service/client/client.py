@@ -112,7 +112,7 @@ class Client:
         group: str | None = None,
         timeout_s: float | None = None,
     ) -> Predicted:
-        """Classify texts, or pairs of texts, with the live version or the one of a number.
+        """Classify texts, pairs of texts, or images, with the live version or the one of a number.
 
         The server is told how long the answer may take, and drops the work after it.
         """
@@ -188,7 +188,7 @@ class Client:
         self,
         tenant: str,
         adapter: str,
-        package: Path | bytes,
+        package: Path | bytes | None,
         metadata: Mapping[str, object] | None = None,
         *,
         progress: Progress | None = None,
@@ -196,13 +196,14 @@ class Client:
     ) -> Uploaded:
         """Upload a version: a folder of `save_pretrained`, an archive, or an archive's bytes.
 
+        None, with `{"dedicated": True}` as metadata, publishes a dedicated bundle's own classifier.
         Without `metadata` it is gathered from what lies in the folder. `progress` is called with
         the bytes that were sent and those there are, from the beginning with each attempt.
         The server's verdict is in `version.state`: a rejected version is an answer, no error.
         """
         if metadata is None:
             metadata = metadata_of(package if isinstance(package, Path) else None)
-        with packaged(package) as archive:
+        with packaged(package, dedicated=metadata.get("dedicated") is True) as archive:
             return self._do(calls.upload(tenant, adapter, archive, metadata, progress), timeout_s)
 
     def rollout(self, tenant: str, adapter: str) -> Rollout:

@@ -30,14 +30,15 @@ def metadata_of(
 ) -> dict[str, object]:
     """Return an upload's metadata: what the folder says, and over it what is given.
 
-    Fields of `given` that are None count as not given. Raises `UnusablePackage` where a file
+    Fields of `given` that are None count as not given. The own classifier of a dedicated bundle
+    needs no labels: the service knows them. Raises `UnusablePackage` where a file
     cannot be read, or where nothing says what the labels are.
     """
     document: dict[str, object] = {}
     if folder is not None and (folder / METADATA_FILE).is_file():
         document = dict(_object(folder / METADATA_FILE))
     document |= {name: value for name, value in (given or {}).items() if value is not None}
-    if "labels" not in document:
+    if "labels" not in document and document.get("dedicated") is not True:
         if folder is None:
             raise UnusablePackage("nothing says what the labels are", advice=_NO_LABELS)
         document["labels"] = _labels_of(folder)

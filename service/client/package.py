@@ -30,6 +30,7 @@ _PICKLED_WEIGHTS = ("adapter_model.bin", "adapter_model.pt", "adapter_model.pth"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say
 _MODE = 0o644
 _PIECE_BYTES = 1 << 20
+_EMPTY = b"PK\x05\x06" + bytes(18)  # a zip of nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +42,15 @@ class Packed:
     left_out: tuple[str, ...]  # what else lay in the folder
 
 
-def pack(folder: Path, target: Path) -> Packed:
+def pack(folder: Path, target: Path, *, dedicated: bool = False) -> Packed:
     """Pack an adapter's folder into a new zip at `target`.
 
+    `dedicated`: for the own classifier of a dedicated bundle, which goes without an adapter.
     Nothing is compressed, since weights hardly can be, and so the bytes depend on the files alone.
     Raises `UnusablePackage`, and `FileExistsError` where the target is there.
     """
     files = [name for name in TAKEN if (folder / name).is_file()]
-    _check(folder, files)
+    _check(folder, files, dedicated=dedicated)
     with target.open("xb") as file, zipfile.ZipFile(file, "w") as archive:
         for name in files:
             member = zipfile.ZipInfo(name, _EPOCH)
@@ -61,11 +63,20 @@ def pack(folder: Path, target: Path) -> Packed:
     return Packed(target, tuple(files), left_out)
 
 
-def _check(folder: Path, files: list[str]) -> None:
+def _check(folder: Path, files: list[str], *, dedicated: bool) -> None:
     if not folder.is_dir():
         raise UnusablePackage(
             f"{folder} is no folder", advice="give the folder that `save_pretrained` wrote"
         )
+    if dedicated:
+        adapter = [name for name in (CONFIG_FILE, WEIGHTS_FILE) if name in files]
+        if adapter:
+            raise UnusablePackage(
+                f"{folder} holds {' and '.join(adapter)}, and the own classifier of a dedicated"
+                " bundle goes without an adapter",
+                advice="give a folder that holds no more than holdout.jsonl and README.md, or none",
+            )
+        return
     if WEIGHTS_FILE not in files:
         for name in _PICKLED_WEIGHTS:
             if (folder / name).is_file():
@@ -84,17 +95,26 @@ def _check(folder: Path, files: list[str]) -> None:
 
 
 @contextmanager
-def packaged(source: Path | bytes) -> Iterator[Archive]:
+def packaged(source: Path | bytes | None, *, dedicated: bool = False) -> Iterator[Archive]:
     """Give the archive of a folder, of a file that is packed already, or of bytes.
 
     A folder is packed beside nothing of the user's: in a temporary folder that goes at the end.
+    The own classifier of a dedicated bundle needs no source.
     """
+    if source is None:
+        if not dedicated:
+            raise UnusablePackage(
+                "there is nothing to upload",
+                advice="give the folder that `save_pretrained` wrote; only the own classifier of a"
+                " dedicated bundle goes without one",
+            )
+        source = _EMPTY
     if isinstance(source, bytes) or not source.is_dir():
         yield archive_of(source)
         return
     with tempfile.TemporaryDirectory(prefix="tenantry-") as folder:
         try:
-            packed = pack(source, Path(folder) / "package.zip")
+            packed = pack(source, Path(folder) / "package.zip", dedicated=dedicated)
         except OSError as error:
             raise UnusablePackage(f"{source} cannot be packed: {error}") from error
         yield archive_of(packed.path)

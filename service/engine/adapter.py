@@ -17,6 +17,13 @@ from service.engine.lora_tensors import (
 )
 from service.engine.safetensors_file import FloatArray, read_tensors
 
+# An adapter's deltas would have nowhere to go, and its head would see states it was not trained on.
+DEDICATED = (
+    "holds an adapter, and this server's bundle is dedicated: it is one fine-tuned model, and takes"
+    " no adapters. `tenantry adapters push TENANT.ADAPTER --dedicated` publishes the model's own"
+    " classifier; for adapters, export their backbone without --dedicated and serve that"
+)
+
 __all__ = ["Adapter", "FloatArray", "examine", "read_adapter", "read_tensors"]
 
 
@@ -68,6 +75,9 @@ def examine(
     None stands for a part that could not be read, which is a finding of the caller's; the other
     parts are still judged. The weights are whole only where there are no findings.
     """
+    if manifest.dedicated is not None:
+        findings.add("package", DEDICATED)
+        return Weights({}, {})
     lora = None if config is None else read_config(config, findings)
     found = SortedTensors() if tensors is None else sort_tensors(tensors, manifest, findings)
     command = wider_export(found, labels, manifest)

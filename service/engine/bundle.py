@@ -43,11 +43,12 @@ class _Document(BaseModel):
 
 
 class Target(_Document):
-    """One linear layer of the encoder that LoRA may change."""
+    """One linear layer or convolution of the encoder that LoRA may change."""
 
     name: str = Field(description="path inside the encoder, as `peft` names it")
-    in_features: int
+    in_features: int = Field(description="of a convolution its channels times the kernel's size")
     out_features: int
+    kernel: tuple[int, int] | None = Field(None, description="height, width; of a convolution")
 
 
 class HeadStep(_Document):
@@ -140,6 +141,13 @@ class Variant(_Document):
         return bool(proofs) and all(proofs)
 
 
+class Refused(_Document):
+    """A precision that was made, measured and not shipped; its graph is not in the bundle."""
+
+    reasons: tuple[str, ...] = Field(description="what lay outside its tolerance, and where")
+    measured: dict[str, Measured] = Field(description="by provider; none where none runs it")
+
+
 class ImageInput(_Document):
     """What the graph takes of an image, where the task is `image`."""
 
@@ -184,6 +192,7 @@ class Manifest(_Document):
     image: ImageInput | None = None
     dedicated: Dedicated | None = None
     variants: dict[str, Variant]
+    refused: dict[str, Refused] = Field(default_factory=dict, description="precisions, by name")
     files: dict[str, str] = Field(description="every other file of the bundle and its digest")
     licence: str
     exported_at: str
@@ -230,6 +239,23 @@ def open_bundle(path: Path) -> Bundle:
     missing, outside the directory, or has another digest than the manifest says, or a variant has
     no passed parity report.
     """
+    manifest, data = read_manifest(path)
+    _verify_files(path, manifest)
+    for name, variant in manifest.variants.items():
+        if not variant.passed:
+            raise InvalidBundle(f"{path}: variant {name!r} did not pass its parity report")
+        if variant.file not in manifest.files:
+            raise InvalidBundle(f"{path}: variant {name!r}: {variant.file} has no digest")
+    if "fp32" not in manifest.variants or manifest.variants["fp32"].parity is None:
+        raise InvalidBundle(f"{path}: the manifest names no fp32 variant with a parity report")
+    return Bundle(path, digest.of_bytes(data), manifest, _read_head(path, manifest))
+
+
+def read_manifest(path: Path) -> tuple[Manifest, bytes]:
+    """Return the manifest of the bundle at `path`, and its bytes; no other file is looked at.
+
+    Raises `InvalidBundle` where it is absent, of another format or malformed.
+    """
     manifest_path = path / MANIFEST
     if not manifest_path.is_file():
         raise InvalidBundle(f"{path}: no {MANIFEST} there; `tenantry export` writes bundles")
@@ -248,15 +274,7 @@ def open_bundle(path: Path) -> Bundle:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise InvalidBundle(f"{manifest_path}: {where}: {first['msg']}") from error
-    _verify_files(path, manifest)
-    for name, variant in manifest.variants.items():
-        if not variant.passed:
-            raise InvalidBundle(f"{path}: variant {name!r} did not pass its parity report")
-        if variant.file not in manifest.files:
-            raise InvalidBundle(f"{path}: variant {name!r}: {variant.file} has no digest")
-    if "fp32" not in manifest.variants or manifest.variants["fp32"].parity is None:
-        raise InvalidBundle(f"{path}: the manifest names no fp32 variant with a parity report")
-    return Bundle(path, digest.of_bytes(data), manifest, _read_head(path, manifest))
+    return manifest, data
 
 
 def _read_head(path: Path, manifest: Manifest) -> dict[str, NDArray[np.float32]]:

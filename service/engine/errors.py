@@ -4,7 +4,11 @@
     ├── InvalidBundle         a bundle directory is incomplete, altered, or of another format
     ├── InvalidAdapter        an adapter cannot be served; carries every problem found
     ├── ProviderUnavailable   the execution provider asked for does not run on this machine
-    └── NonFiniteOutput       a forward pass gave inf or NaN for one text alone
+    ├── NonFiniteOutput       a forward pass gave inf or NaN for one text alone
+    ├── UnsupportedRecipe     a model asks for a preprocessing that is not done here
+    ├── UnsupportedImage      bytes of a type that is not taken, or not the one declared
+    ├── ImageTooLarge         an image beyond a limit, seen before it was decoded
+    └── InvalidImage          an image that is damaged, truncated or malformed
 
 `service/errors.py` adds what the service raises. Nothing here knows of HTTP.
 """
@@ -51,3 +55,23 @@ class NonFiniteOutput(TenantryError):
     def __init__(self, digest: str) -> None:
         self.digest = digest
         super().__init__(f"the adapter {digest} gave a non-finite output and was quarantined")
+
+
+class UnsupportedRecipe(TenantryError):
+    """A model asks for a preprocessing that is not done here; the text names key and value."""
+
+
+class UnsupportedImage(TenantryError):
+    """The bytes are of a type that is not taken, or of another one than was declared."""
+
+
+class ImageTooLarge(TenantryError):
+    """An image is beyond a limit; seen in its header, before it was decoded."""
+
+
+class InvalidImage(TenantryError):
+    """An image is damaged, truncated or malformed."""
+
+
+class UnreadableTexts(TenantryError):
+    """A file of texts for tuning is not JSON Lines with a `text` in each."""

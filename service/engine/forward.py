@@ -4,6 +4,9 @@ A pass shares rows between tenants. Masks select, so a neighbour's large numbers
 inf and NaN can still cross a matrix product (0 * inf). So when any output of a pass is not finite,
 every text of it is run again alone: the neighbours then get their right answers, and an adapter
 that is not finite alone is named as the cause.
+
+Of a window of a longer text a pass gives the pooled state and no probabilities. Its windows may
+take different passes; `conclude` makes the text's answer of all of them.
 """
 
 from collections.abc import Sequence
@@ -19,7 +22,8 @@ from service.engine.image_feed import ImageFeed, make_image_feed
 from service.engine.packing import Plan, plan
 from service.engine.pixels import Pixels, Prepared
 from service.engine.runtime import Output, Runtime
-from service.engine.tokens import Tokens
+from service.engine.tokens import Tokens, Window
+from service.engine.windows import pooled_over
 
 _NO_LABELS: FloatArray = np.empty(0, dtype=np.float32)
 
@@ -42,9 +46,10 @@ class Answered:
     """What a pass gives, in the plan's order of texts."""
 
     indices: tuple[int, ...]  # the planned text that each answer belongs to
-    # [labels], none for the bare backbone; None where the text alone is not finite
+    # [labels], none for the bare backbone and for windows; None: the text alone is not finite
     probabilities: list[FloatArray | None]
     embeddings: FloatArray  # [texts, hidden]
+    pooled: FloatArray  # [texts, pooled], what the head takes
     tokens: int
     poisonous: frozenset[str]  # digests whose texts were not finite alone
     reruns: int  # texts that were run again alone
@@ -55,6 +60,7 @@ class Forward:
 
     def __init__(self, bundle: Bundle, runtime: Runtime) -> None:
         self._heads = Heads(bundle)
+        self._pooling = bundle.manifest.head.pooling
         self._offset = bundle.manifest.position_offset
         self.runtime = runtime
 
@@ -68,29 +74,47 @@ class Forward:
         """Run one pass; `texts` and `numbers` (into `members`) are indexed as in the plan."""
         indices = tuple(planned.placed)
         output, tokens = self._pass(planned, texts, numbers, members)
-        probabilities = self._answer(output, [numbers[i] for i in indices], members)
-        embeddings = output.embedding
+        placed = [texts[i] for i in indices]
+        probabilities = self._answer(output, placed, [numbers[i] for i in indices], members)
+        embeddings, pooled = output.embedding, output.pooled
         broken = not (output.finite and all(np.isfinite(p).all() for p in probabilities))
         if not broken:
             kept: list[FloatArray | None] = list(probabilities)
-            return Answered(indices, kept, embeddings, tokens, frozenset(), 0)
+            return Answered(indices, kept, embeddings, pooled, tokens, frozenset(), 0)
         alone: list[FloatArray | None] = []
         poisonous = set()
         for at, index in enumerate(indices):
-            row, embedding = self._alone(texts[index], members[numbers[index]])
+            row, single = self._alone(texts[index], members[numbers[index]])
             alone.append(row)
-            embeddings[at] = embedding
+            embeddings[at], pooled[at] = single.embedding[0], single.pooled[0]
             digest = members[numbers[index]].digest
             if row is None and digest is not None:
                 poisonous.add(digest)
-        return Answered(indices, alone, embeddings, tokens, frozenset(poisonous), len(indices))
+        reruns = len(indices)
+        return Answered(indices, alone, embeddings, pooled, tokens, frozenset(poisonous), reruns)
 
-    def _alone(self, text: Prepared, member: Member) -> tuple[FloatArray | None, FloatArray]:
+    def conclude(
+        self, member: Member, pooled: FloatArray, embeddings: FloatArray, lengths: Sequence[int]
+    ) -> tuple[FloatArray | None, FloatArray]:
+        """Return a text's probabilities [labels] and embedding [hidden], from its windows.
+
+        `pooled` [windows, pooled], `embeddings` [windows, hidden], `lengths` in tokens. The head
+        sees one pooled state, the mean of the windows'. Probabilities are none for the bare
+        backbone, and None where they are not finite.
+        """
+        embedding = pooled_over(embeddings, lengths, "mean")
+        if member.adapter is None:
+            return _NO_LABELS, embedding
+        state = pooled_over(pooled, lengths, self._pooling)
+        (row,) = self._heads.probabilities(state[np.newaxis], [(member.adapter, [0])])[0]
+        return (row if np.isfinite(row).all() else None), embedding
+
+    def _alone(self, text: Prepared, member: Member) -> tuple[FloatArray | None, Output]:
         single = plan([len(text)], [0], self.runtime.grid, 1)
         output, _ = self._pass(single, [text], [0], [member])
-        row = self._answer(output, [0], [member])[0]
+        row = self._answer(output, [text], [0], [member])[0]
         finite = output.finite and bool(np.isfinite(row).all())
-        return (row if finite else None), output.embedding[0]
+        return (row if finite else None), output
 
     def _pass(
         self,
@@ -120,12 +144,17 @@ class Forward:
         return make_image_feed(planned, images, numbers, leases, layout)
 
     def _answer(
-        self, output: Output, numbers: Sequence[int], members: Sequence[Member]
+        self,
+        output: Output,
+        texts: Sequence[Prepared],
+        numbers: Sequence[int],
+        members: Sequence[Member],
     ) -> list[FloatArray]:
-        """Return each text's probabilities [labels], in the order of `numbers`."""
+        """Return each text's probabilities [labels], in their order."""
         rows_of: dict[int, list[int]] = {}
         for row, number in enumerate(numbers):
-            rows_of.setdefault(number, []).append(row)
+            if type(texts[row]) is not Window:
+                rows_of.setdefault(number, []).append(row)
         groups = [
             (adapter, rows)
             for number, rows in rows_of.items()

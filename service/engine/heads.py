@@ -55,6 +55,14 @@ def _apply(step: HeadStep, tensors: Mapping[str, FloatArray], x: FloatArray) -> 
     return result
 
 
+def features(head: Head, tensors: Mapping[str, FloatArray], pooled: FloatArray) -> FloatArray:
+    """Return what the head's last layer takes, [texts, in], for pooled states [texts, pooled]."""
+    x = pooled
+    for step in head.steps[:-1]:
+        x = _apply(step, tensors, x) if step.module else _pointwise(step.kind, x)
+    return x
+
+
 class Heads:
     """The bundle's head recipe with the modules that its checkpoint held."""
 

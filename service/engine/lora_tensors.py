@@ -2,8 +2,9 @@
 
 `save_pretrained` names them as the model does, without the adapter's name:
 
-    base_model.model.<encoder>.<target>.lora_A.weight     [r, in]
-    base_model.model.<encoder>.<target>.lora_B.weight     [out, r]
+    base_model.model.<encoder>.<target>.lora_A.weight     [r, in], of a convolution
+                                                          [r, channels, height, width]
+    base_model.model.<encoder>.<target>.lora_B.weight     [out, r], of a convolution [out, r, 1, 1]
     base_model.model.<head module>.weight|bias            what `modules_to_save` named
 """
 
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from service.engine.bundle import HeadStep, Manifest
+from service.engine.bundle import HeadStep, Manifest, Target
 from service.engine.export_command import widened
 from service.engine.findings import Findings, shown
 from service.engine.lora_config import CONFIG_FILE, LoraConfig
@@ -139,7 +140,10 @@ def _foreign(module: str, manifest: Manifest, command: str) -> str:
     if "embeddings" in module:
         return "adapts an embedding; only linear layers of the encoder can be adapted"
     if not _exportable(module, manifest):
-        return f"adapts {inside}, and the bundle's encoder has no such linear layer"
+        return (
+            f"adapts {inside}, and the bundle's encoder has no such layer that LoRA can change here"
+            " (embeddings and grouped convolutions are none)"
+        )
     targets = ", ".join(sorted({_numbered(target.name) for target in manifest.targets}))
     return (
         f"adapts {inside}, which is not among the bundle's targets ({targets}); this export would"
@@ -181,6 +185,11 @@ def check_labels(
             f"has {len(labels)}, the bundle takes {manifest.max_labels}; this export would take"
             f" them: {command}",
         )
+    check_label_names(labels, where, findings)
+
+
+def check_label_names(labels: Sequence[str], where: str, findings: Findings) -> None:
+    """Add every label that is no name, or that occurs twice."""
     seen: dict[str, int] = {}
     for i, label in enumerate(labels):
         if not label.strip() or len(label) > LABEL_CHARS_MAX or _has_controls(label):
@@ -223,9 +232,9 @@ def read_deltas(
             return {}
         if not _complete(found, module, wanted, keys, findings):
             continue
-        a, b = found["A"], found["B"]
-        if not _fits(a, b, (target.in_features, target.out_features), keys, findings):
+        if not _fits(found["A"], found["B"], target, keys, findings):
             continue
+        a, b = (found[side].reshape(len(found[side]), -1) for side in "AB")
         if len(a) > manifest.max_rank:
             findings.add(
                 keys["A"],
@@ -266,16 +275,22 @@ def _complete(
 def _fits(
     a: FloatArray,
     b: FloatArray,
-    sizes: tuple[int, int],
+    target: Target,
     keys: Mapping[str, str],
     findings: Findings,
 ) -> bool:
-    in_features, out_features = sizes
+    inner: tuple[int, ...] = (target.in_features,)
+    outer: tuple[int, ...] = ()
+    if target.kernel is not None:  # A is a convolution like the target's, B one of 1 x 1
+        tall, wide = target.kernel
+        inner, outer = (target.in_features // (tall * wide), tall, wide), (1, 1)
     before = len(findings)
-    if a.ndim != 2 or a.shape[1] != in_features:
-        findings.add(keys["A"], f"has shape {list(a.shape)}, needed is [r, {in_features}]")
-    if b.ndim != 2 or b.shape[0] != out_features:
-        findings.add(keys["B"], f"has shape {list(b.shape)}, needed is [{out_features}, r]")
+    if a.ndim != 1 + len(inner) or a.shape[1:] != inner:
+        needed = ", ".join(map(str, ("r", *inner)))
+        findings.add(keys["A"], f"has shape {list(a.shape)}, needed is [{needed}]")
+    if b.ndim != 2 + len(outer) or (b.shape[0], *b.shape[2:]) != (target.out_features, *outer):
+        needed = ", ".join(map(str, (target.out_features, "r", *outer)))
+        findings.add(keys["B"], f"has shape {list(b.shape)}, needed is [{needed}]")
     if len(findings) == before and a.shape[0] != b.shape[1]:
         findings.add(keys["B"], f"has rank {b.shape[1]}, and its lora_A has {a.shape[0]}")
     return len(findings) == before

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from service.engine.adapter import FloatArray
-from service.engine.tokens import Tokens
+from service.engine.tokens import Tokens, Windowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +34,4 @@ class Pixels:
 
 
 Prepared = Tokens | Pixels  # what a pass takes
+Whole = Prepared | Windowed  # what is asked: a long text goes through passes window by window

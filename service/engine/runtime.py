@@ -7,11 +7,15 @@ from typing import Protocol
 import numpy as np
 
 from service.engine.adapter import Adapter, FloatArray
-from service.engine.bundle import Bundle, Manifest
+from service.engine.bundle import Bundle
+from service.engine.errors import ProviderUnavailable
+from service.engine.execution.provider import AS_IT_COMES, DeviceOptions, Opening, Shaping
 from service.engine.feed import NO_ADAPTER, PADDING, Feed, Layout, Lease
 from service.engine.image_feed import ImageFeed, blank_images
-from service.engine.packing import Grid, Shape, make_grid, make_image_grid
-from service.engine.providers import Opening, Provider, processors, provider_named
+from service.engine.inputs import graph_inputs
+from service.engine.packing import Grid, Shape
+from service.engine.processor import processors
+from service.engine.providers import provider_named
 
 _WIDTHS = 4  # how many doublings of the columns a static layout is warmed with
 
@@ -52,7 +56,7 @@ class Runtime(Protocol):
 
 
 class OnnxRuntime:
-    """A `Runtime` of the bundle's ONNX graph, on one of the execution providers."""
+    """A `Runtime` of one variant of the bundle's ONNX graph, on one of the execution providers."""
 
     def __init__(
         self,
@@ -61,27 +65,40 @@ class OnnxRuntime:
         slots: int,
         threads: int | None = None,
         variant: str = "fp32",
+        *,
+        shaping: Shaping | None = None,
+        device: DeviceOptions = AS_IT_COMES,
     ) -> None:
         """Open the session.
 
-        `slots` adapters can be resident at once; `threads` of None means every processor. Raises
-        `ProviderUnavailable` or `InvalidBundle`.
+        `slots` adapters can be resident at once; `threads` of None means every processor. The
+        variant is `fp32`, the reference that every bundle has, unless another is named;
+        `service/engine/tuning` finds the best. `shaping` of None is the provider's own.
+
+        Raises `ProviderUnavailable` where the provider does not run here or does not multiply in
+        what the variant says, or `InvalidBundle`.
         """
-        traits: Provider = provider_named(provider)
+        traits = provider_named(provider)
         manifest = bundle.manifest
-        model = bundle.model_path(variant)
-        opened = traits.open(Opening(model, manifest, slots, threads or processors()))
+        bundle.model_path(variant)  # refuses one that the bundle lacks
+        compute = manifest.variants[variant].compute
+        if compute not in traits.computes:
+            raise ProviderUnavailable(
+                f"{provider}: it does not multiply in {compute}, so it cannot run the variant"
+                f" {variant!r}; it runs {', '.join(sorted(traits.computes))}"
+            )
+        chosen = shaping or traits.shaping
+        opened = traits.open(
+            Opening(bundle, variant, chosen, slots, threads or processors(), device)
+        )
         self.provider = provider
         self.precision = opened.precision
-        self.layout = traits.layout
+        self.layout = chosen.layout
         self.slots = slots
         self.position_offset = manifest.position_offset
+        self.grid = chosen.grid(bundle)
         self._image = manifest.image
-        if manifest.image is None:
-            self.grid = make_grid(manifest.max_length, traits.token_budget, traits.row_counts)
-        else:
-            self.grid = make_image_grid(manifest.image.tokens, traits.token_budget)
-        self._names = _input_names(manifest)
+        self._names = graph_inputs(manifest)
         self._session = opened.session
         self._bank = opened.bank
 
@@ -131,15 +148,3 @@ class OnnxRuntime:
             owners=np.full((blocks, width), PADDING, dtype=np.int64),
             tokens=shape.tokens,
         )
-
-
-def _input_names(manifest: Manifest) -> frozenset[str]:
-    """Return the graph's inputs but for its banks."""
-    if manifest.image is not None:
-        names = {"pixels"}
-        lora = {"columns"}
-    else:
-        names = {"ids", "positions", "texts", "first"}
-        names |= {"token_types"} if manifest.token_types else set()
-        lora = {"adapters", "columns", "owners"}
-    return frozenset(names | (lora if manifest.targets else set()))

@@ -1,7 +1,8 @@
 """Sessions: the bundle's graph, opened by one of the libraries that can run it.
 
 A session is told once where the banks lie, and from then on reads them there: nothing is copied
-or converted in a pass but the pass's own inputs.
+or converted in a pass but the pass's own inputs. `service/engine/device_session.py` has the one
+for a GPU.
 """
 
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ class Session(Protocol):
 
 
 class OrtSession:
-    """ONNX Runtime, on the CPU or with CUDA."""
+    """ONNX Runtime on a processor."""
 
     def __init__(self, session: ort.InferenceSession, banks: Mapping[str, ort.OrtValue]) -> None:
         self._session = session

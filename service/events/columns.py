@@ -9,8 +9,9 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
+from service.events.image_figures import ImageFigures
 from service.events.predictions import FloatArray, PredictionBlock
-from service.events.records import Label, Quarantine, Reference, RolloutEvent
+from service.events.records import Label, Quarantine, Reference, RolloutEvent, Undecodable
 from service.events.schema import SCHEMA
 from service.events.text_figures import TextFigures
 
@@ -18,6 +19,15 @@ _TYPES = {field.name: field.type for field in SCHEMA}
 
 Counts = npt.NDArray[np.int64]
 RedactAll = Callable[[Sequence[str]], list[str | None]]
+Single = Label | RolloutEvent | Quarantine | Undecodable  # events of one row each
+
+_IMAGES: dict[str, Callable[[ImageFigures], Sequence[float | None]]] = {
+    "width": lambda images: images.widths,
+    "height": lambda images: images.heights,
+    "image_bytes": lambda images: images.bytes,
+    "brightness": lambda images: images.brightness,
+    "sharpness": lambda images: images.sharpness,
+}
 
 
 class InvalidBlock(ValueError):
@@ -48,6 +58,8 @@ def check_block(block: PredictionBlock) -> None:
         == len(figures.fingerprints)
     ):
         raise InvalidBlock("figures of another number of texts")
+    if block.images is not None:
+        _check_images(block.images, n)
     if block.embeddings is not None and len(block.embeddings) != n:
         raise InvalidBlock("embeddings of another number")
     if block.base_embeddings is not None:
@@ -56,6 +68,19 @@ def check_block(block: PredictionBlock) -> None:
         inside = not rows or (rows[0] >= 0 and rows[-1] < n)
         if len(block.base_embeddings) != len(rows) or not ascending or not inside:
             raise InvalidBlock("base embeddings of other rows")
+
+
+def _check_images(images: ImageFigures, count: int) -> None:
+    if not (
+        count
+        == len(images.widths)
+        == len(images.heights)
+        == len(images.bytes)
+        == len(images.brightness)
+        == len(images.sharpness)
+        == len(images.fingerprints)
+    ):
+        raise InvalidBlock("figures of another number of images")
 
 
 def check_reference(reference: Reference) -> None:
@@ -72,6 +97,8 @@ def check_reference(reference: Reference) -> None:
     )
     if any(part is not None and len(part) != n for part in per_row):
         raise InvalidBlock("sequences of different lengths")
+    if reference.images is not None:
+        _check_images(reference.images, n)
 
 
 def prediction_batch(blocks: Sequence[PredictionBlock], first: int, redact: RedactAll) -> Any:
@@ -105,7 +132,7 @@ def prediction_batch(blocks: Sequence[PredictionBlock], first: int, redact: Reda
         "characters": _figures(blocks, "characters", lambda figures: figures.characters),
         "text_bytes": _figures(blocks, "text_bytes", lambda figures: figures.bytes),
         "replaced": _figures(blocks, "replaced", lambda figures: figures.replaced),
-        "fingerprint": _figures(blocks, "fingerprint", lambda figures: figures.fingerprints),
+        "fingerprint": _fingerprints(blocks),
         "queue_s": spread([block.queue_s for block in blocks], "queue_s"),
         "compute_s": spread([block.compute_s for block in blocks], "compute_s"),
         "group": spread([block.group for block in blocks], "group"),
@@ -116,6 +143,9 @@ def prediction_batch(blocks: Sequence[PredictionBlock], first: int, redact: Reda
         "sample": spread([block.sample for block in blocks], "sample"),
         "text": _texts(blocks, redact),
     }
+    if any(block.images is not None for block in blocks):
+        for name, of in _IMAGES.items():
+            columns[name] = _image_figures(blocks, name, of)
     for name in ("tenant", "adapter", "version", "digest", "backbone", "precision", "provider"):
         columns[name] = spread([getattr(block, name) for block in blocks], name)
     return _batch(columns, n, first)
@@ -152,6 +182,9 @@ def reference_batch(reference: Reference, start: int, stop: int, first: int) -> 
         "row": pa.array(np.arange(start, stop, dtype=np.int32)),
         "rows": pa.array(np.full(n, len(reference), np.int32)),
     }
+    if reference.images is not None:
+        for name, of in _IMAGES.items():
+            columns[name] = _column(list(of(reference.images)[rows]), name)
     for name in ("tenant", "adapter", "digest", "backbone", "precision", "provider"):
         columns[name] = pa.repeat(getattr(reference, name), n)
     if reference.actor is not None:
@@ -159,7 +192,7 @@ def reference_batch(reference: Reference, start: int, stop: int, first: int) -> 
     return _batch(columns, n, first)
 
 
-def record_batch(events: Sequence[Label | RolloutEvent | Quarantine], first: int) -> Any:
+def record_batch(events: Sequence[Single], first: int) -> Any:
     """Return single events, numbered from `first`."""
     rows = [_row(event) for event in events]
     names = set().union(*rows)
@@ -167,7 +200,7 @@ def record_batch(events: Sequence[Label | RolloutEvent | Quarantine], first: int
     return _batch(columns, len(rows), first)
 
 
-def _row(event: Label | RolloutEvent | Quarantine) -> Mapping[str, Any]:
+def _row(event: Single) -> Mapping[str, Any]:
     row: dict[str, Any] = {
         "time": event.time_s,
         "tenant": event.tenant,
@@ -179,6 +212,9 @@ def _row(event: Label | RolloutEvent | Quarantine) -> Mapping[str, Any]:
         row |= {"kind": "rollout", "revision": event.revision, "before": before, "after": after}
         return row | {"actor": event.actor, "reason": event.reason}
     row |= {"version": event.version, "digest": event.digest}
+    if isinstance(event, Undecodable):
+        row |= {"kind": "undecodable", "role": event.role, "backbone": event.backbone}
+        return row | {"count": event.count}
     if isinstance(event, Quarantine):
         row |= {"kind": "quarantine", "reason": event.reason, "backbone": event.backbone}
         return row | {"precision": event.precision, "provider": event.provider}
@@ -248,6 +284,28 @@ def _figures(
         unknown * len(block.ids) if block.figures is None else of(block.figures) for block in blocks
     ]
     return _each(parts, name)
+
+
+def _image_figures(
+    blocks: Sequence[PredictionBlock],
+    name: str,
+    of: Callable[[ImageFigures], Sequence[float | None]],
+) -> Any:
+    unknown: list[float | None] = [None]
+    parts = [
+        unknown * len(block.ids) if block.images is None else of(block.images) for block in blocks
+    ]
+    return _each(parts, name)
+
+
+def _fingerprints(blocks: Sequence[PredictionBlock]) -> Any:
+    unknown: list[int | None] = [None]
+    known = [block.figures or block.images for block in blocks]
+    parts = [
+        unknown * len(block.ids) if figures is None else figures.fingerprints
+        for block, figures in zip(blocks, known, strict=True)
+    ]
+    return _each(parts, "fingerprint")
 
 
 def _names(blocks: Sequence[PredictionBlock], tops: Counts) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.events.columns import (
+    Single,
     check_block,
     check_reference,
     prediction_batch,
@@ -16,7 +17,14 @@ from service.events.columns import (
 from service.events.frames import FRAME_BYTES_MAX, encode
 from service.events.ports import EventKind, Redactor
 from service.events.predictions import PredictionBlock
-from service.events.records import DurableEvent, Label, Quarantine, Reference, RolloutEvent
+from service.events.records import (
+    DurableEvent,
+    Label,
+    Quarantine,
+    Reference,
+    RolloutEvent,
+    Undecodable,
+)
 from service.events.redaction import redact_all
 from service.events.segments import Draft
 
@@ -30,6 +38,7 @@ _KINDS: dict[type, EventKind] = {
     Label: "label",
     RolloutEvent: "rollout",
     Quarantine: "quarantine",
+    Undecodable: "undecodable",
 }
 
 
@@ -107,7 +116,7 @@ class DurableDrafts:
         self.drafts: list[Draft] = []
         self.kinds: Counter[EventKind] = Counter()
         self._next = first
-        self._singles: list[Label | RolloutEvent | Quarantine] = []
+        self._singles: list[Single] = []
         for event in events:
             if isinstance(event, Reference):
                 self._end_singles()

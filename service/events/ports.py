@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-EventKind = Literal["reference", "prediction", "label", "rollout", "quarantine"]
+EventKind = Literal["reference", "prediction", "label", "rollout", "quarantine", "undecodable"]
 # `invalid`: a block whose parts do not fit together, a bug of the caller's.
 DropReason = Literal["memory", "disk", "invalid"]
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from service.events.image_figures import ImageFigures
 from service.events.text_figures import TextFigures
 
 FloatArray = npt.NDArray[np.float32]
@@ -43,9 +44,9 @@ class PredictionBlock:
     probabilities: FloatArray  # [n, classes]
     embeddings: FloatArray | None  # [n, hidden], not normalised
     base_embeddings: FloatArray | None  # [n or len(base_rows), hidden], of the bare backbone
-    tokens: Sequence[int]  # [n]
-    unknown: Sequence[int]  # [n], tokens that the vocabulary lacks
-    truncated: Sequence[bool]  # [n]
+    tokens: Sequence[int | None]  # [n], None of images, and so the next two
+    unknown: Sequence[int | None]  # [n], tokens that the vocabulary lacks
+    truncated: Sequence[bool | None]  # [n]
     queue_s: float
     compute_s: float
     group: str | None
@@ -56,6 +57,7 @@ class PredictionBlock:
     base_rows: Sequence[int] | None = None  # the rows of `base_embeddings`; None: all
     sample: float = 1.0  # the share of the tenant's predictions that is logged
     figures: TextFigures | None = None  # of the texts, whether or not they are given
+    images: ImageFigures | None = None  # of images, where those were asked
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -68,7 +70,7 @@ class PredictionBlock:
             size += self.embeddings.nbytes
         if self.base_embeddings is not None:
             size += self.base_embeddings.nbytes
-        if self.figures is not None:
+        if self.figures is not None or self.images is not None:
             size += 160 * len(self.ids)
         if self.texts is not None:
             size += 4 * sum(map(len, self.texts))
@@ -123,4 +125,5 @@ def _rows(block: PredictionBlock, kept: npt.NDArray[np.intp]) -> PredictionBlock
         audit=[block.audit[row] for row in rows],
         texts=None if block.texts is None else [block.texts[row] for row in rows],
         figures=None if block.figures is None else block.figures.rows(rows),
+        images=None if block.images is None else block.images.rows(rows),
     )

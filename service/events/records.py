@@ -1,10 +1,11 @@
-"""Events that must not be lost: labels, references, rollouts, quarantines."""
+"""Events that must not be lost: labels, references, rollouts, quarantines and the like."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.events.predictions import FloatArray, IntArray
+from service.events.image_figures import ImageFigures
+from service.events.predictions import FloatArray, IntArray, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,11 @@ class Reference:
     probabilities: FloatArray  # [n, classes]
     embeddings: FloatArray | None  # [n, hidden], not normalised
     base_embeddings: FloatArray | None  # [n, hidden]
-    tokens: Sequence[int]
-    unknown: Sequence[int]
-    truncated: Sequence[bool]
+    tokens: Sequence[int | None]  # None of images, and so the next two
+    unknown: Sequence[int | None]
+    truncated: Sequence[bool | None]
     actor: str | None = None
+    images: ImageFigures | None = None
 
     def __len__(self) -> int:
         return len(self.class_index)
@@ -87,4 +89,21 @@ class Quarantine:
     provider: str | None = None
 
 
-DurableEvent = Label | Reference | RolloutEvent | Quarantine
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """Images that one version was to answer and that could not be decoded: how many, since when.
+
+    They are no predictions. They are counted, so that a storm of them does not fill the log.
+    """
+
+    tenant: str
+    adapter: str
+    version: int
+    digest: str
+    backbone: str
+    role: Role
+    count: int  # since the last event of the same version and role
+    time_s: float
+
+
+DurableEvent = Label | Reference | RolloutEvent | Quarantine | Undecodable

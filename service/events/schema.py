@@ -13,7 +13,11 @@ VERSION = 1
 _F16S = pa.list_(pa.field("item", pa.float16(), nullable=False))
 
 COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
-    ("kind", pa.string(), "`reference`, `prediction`, `label`, `rollout` or `quarantine`"),
+    (
+        "kind",
+        pa.string(),
+        "`reference`, `prediction`, `label`, `rollout`, `quarantine` or `undecodable`",
+    ),
     ("sequence", pa.int64(), "number of the event, per writer, without gaps but for erased ones"),
     ("time", pa.timestamp("us", "UTC"), "when it happened, by the wall clock of the service"),
     ("tenant", pa.string(), "whose it is"),
@@ -37,13 +41,18 @@ COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("probabilities", _F16S, "[classes]"),
     ("embedding", _F16S, "[hidden], mean-pooled with the tenant's adapter, L2 norm 1"),
     ("base_embedding", _F16S, "the same of the bare backbone, of sampled rows"),
-    ("tokens", pa.int32(), "of the text, as the encoder saw them"),
+    ("tokens", pa.int32(), "of the text, as the encoder saw them; null of images"),
     ("unknown_tokens", pa.int32(), "those that the vocabulary lacks"),
-    ("truncated", pa.bool_(), "whether it was cut to the length limit"),
+    ("truncated", pa.bool_(), "whether it was cut to the length limit; null of images"),
     ("characters", pa.int32(), "of the text as it came, not cut; of a pair, of both texts"),
     ("text_bytes", pa.int32(), "the same in UTF-8"),
     ("replaced", pa.int32(), "replacement characters (U+FFFD) in it"),
-    ("fingerprint", pa.int64(), "keyed hash of the text: equal for equal texts of one tenant"),
+    ("fingerprint", pa.int64(), "keyed hash of the input: equal for equal ones of one tenant"),
+    ("width", pa.int32(), "of the image as it came, in pixels"),
+    ("height", pa.int32(), "the same"),
+    ("image_bytes", pa.int32(), "of its file"),
+    ("brightness", pa.float32(), "its mean luma, 0 to 1"),
+    ("sharpness", pa.float32(), "variance of its luma's Laplacian, of at most 128 pixels a side"),
     ("queue_s", pa.float32(), "seconds that the request waited for a pass"),
     ("compute_s", pa.float32(), "seconds of its passes"),
     ("group", pa.string(), "subgroup that the caller named"),
@@ -57,6 +66,7 @@ COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("after", pa.string(), "and after"),
     ("actor", pa.string(), "who sent the label or made the change"),
     ("reason", pa.string(), "of a quarantine or a forced rollout"),
+    ("count", pa.int32(), "in `undecodable`: images that could not be decoded"),
 )
 
 SCHEMA = pa.schema(

@@ -41,7 +41,6 @@ class TextFigures:
 
 def figures_of(texts: Sequence[str | tuple[str, str]], tenant: str, key: bytes) -> TextFigures:
     """Return the figures of a tenant's texts and pairs; `key` has 16 to 64 bytes."""
-    whose = _whose(tenant)
     characters: list[int] = []
     sizes: list[int] = []
     replaced: list[int] = []
@@ -61,9 +60,14 @@ def figures_of(texts: Sequence[str | tuple[str, str]], tenant: str, key: bytes) 
             characters.append(len(text[0]) + len(text[1]))
             replaced.append(text[0].count(REPLACED) + text[1].count(REPLACED))
         sizes.append(size)
-        hashed = hashlib.blake2b(data, digest_size=8, key=key, salt=salt, person=whose)
-        fingerprints.append(int.from_bytes(hashed.digest(), "big") >> 1 or 1)
+        fingerprints.append(keyed_fingerprint(data, salt, tenant, key))
     return TextFigures(characters, sizes, replaced, fingerprints)
+
+
+def keyed_fingerprint(data: bytes, salt: bytes, tenant: str, key: bytes) -> int:
+    """Return 63 bits of a keyed hash, never 0; `salt`, at most 16 bytes, parts kinds of inputs."""
+    hashed = hashlib.blake2b(data, digest_size=8, key=key, salt=salt, person=_whose(tenant))
+    return int.from_bytes(hashed.digest(), "big") >> 1 or 1
 
 
 @lru_cache(maxsize=4096)

@@ -16,7 +16,8 @@ from service.batching.answers import Answer
 from service.batching.jobs import Job
 from service.engine.adapter import Adapter, FloatArray
 from service.engine.errors import InvalidAdapter, NonFiniteOutput, Problem
-from service.engine.tokens import Input, Tokens
+from service.engine.pixels import Pixels, Whole
+from service.engine.windows import Windows
 from service.errors import (
     AdapterQuarantined,
     AdapterUnreadable,
@@ -24,7 +25,8 @@ from service.errors import (
     QueueFull,
     TenantLimited,
 )
-from service.gate.rows import Answers, LiveAnswers, Run, TextFacts
+from service.gate.inputs import HoldoutPreparer, Piece
+from service.gate.rows import Answers, LiveAnswers, RowFacts, Run, TextFacts
 from service.registry.records import Route
 from service.uploads.archive import HOLDOUT_FILE
 from service.uploads.holdout import HoldoutRow
@@ -33,8 +35,6 @@ TENANT = "_holdout"  # no tenant can be called so
 WEIGHT = 0.05
 PATIENCE_S = 600.0
 
-_JOB_TEXTS_MAX = 64
-_JOB_TOKENS_MAX = 4096
 _WORKERS = 2
 _PAUSE_S = 0.05
 _PAUSE_S_MAX = 2.0
@@ -50,17 +50,9 @@ class HoldoutBatcher(Protocol):
         ...
 
     async def embed(
-        self, texts: Sequence[Tokens], *, tenant: str, weight: float, deadline_s: float | None
+        self, texts: Sequence[Whole], *, tenant: str, weight: float, deadline_s: float | None
     ) -> FloatArray:
         """Return the bare backbone's embeddings [texts, hidden], mean-pooled."""
-        ...
-
-
-class HoldoutTokeniser(Protocol):
-    """Turns texts into tokens; safe to call from several threads."""
-
-    def encode(self, texts: Sequence[Input]) -> list[Tokens]:
-        """Return the tokens of each text, in order."""
         ...
 
 
@@ -70,40 +62,57 @@ class Measurer:
     def __init__(
         self,
         batcher: HoldoutBatcher,
-        tokeniser: HoldoutTokeniser,
+        preparer: HoldoutPreparer,
         patience_s: float = PATIENCE_S,
     ) -> None:
         self._batcher = batcher
-        self._tokeniser = tokeniser
+        self._preparer = preparer
         self._patience_s = patience_s
 
     async def run(
-        self, rows: Sequence[HoldoutRow], adapter: Adapter, live: Route | None, reason: str
+        self,
+        rows: Sequence[HoldoutRow],
+        adapter: Adapter,
+        live: Route | None,
+        reason: str,
+        windows: Windows | None = None,
     ) -> Run:
         """Run the rows with an adapter that is not in the store yet, and with what it replaces.
 
         `live` is the live version, None where there is none to compare with, for the `reason`.
+        Each version reads long texts in its own windows, the bare backbone in the new one's.
         Raises `InvalidAdapter` where a row gives inf or NaN, `QueueFull` where there was no room
         for too long, and what the batcher raises.
         """
         deadline_s = time.monotonic() + self._patience_s
-        texts = await asyncio.to_thread(self._tokeniser.encode, [row.text for row in rows])
+        pieces = await asyncio.to_thread(self._preparer.pieces, rows, windows)
         numbers = {label: number for number, label in enumerate(adapter.labels)}
-        own = await self._own(adapter, texts, deadline_s)
+        facts: dict[int, list[RowFacts]] = {}
+        own = await self._own(adapter, pieces, deadline_s, facts)
         theirs = LiveAnswers(reason=reason)
         if live is not None:
-            theirs = await self._live(live, adapter.labels, texts, deadline_s)
+            cut = pieces
+            if live.windows != windows:
+                cut = await asyncio.to_thread(self._preparer.pieces, rows, live.windows)
+            theirs = await self._live(live, adapter.labels, cut, deadline_s)
         return Run(
             correct=np.array([numbers[row.label] for row in rows], dtype=np.int64),
-            texts=tuple(TextFacts(len(text), text.unknown, text.truncated) for text in texts),
+            facts=tuple(one for number in range(len(pieces)) for one in facts[number]),
             own=own,
             live=theirs,
-            bare=await self._bare(texts, deadline_s),
+            bare=await self._bare(pieces, deadline_s),
         )
 
-    async def _own(self, adapter: Adapter, texts: Sequence[Tokens], deadline_s: float) -> Answers:
+    async def _own(
+        self,
+        adapter: Adapter,
+        pieces: Sequence[Piece],
+        deadline_s: float,
+        facts: dict[int, list[RowFacts]],
+    ) -> Answers:
+        """Return what the new adapter answers, and leave in `facts` what each piece's rows are."""
         try:
-            answers = await self._answers(adapter.digest, texts, deadline_s, adapter)
+            answers = await self._answers(adapter.digest, pieces, deadline_s, adapter, facts)
         except NonFiniteOutput as error:
             what = "has a text for which the adapter gives inf or NaN"
             raise InvalidAdapter([Problem(HOLDOUT_FILE, what)]) from error
@@ -114,13 +123,13 @@ class Measurer:
         )
 
     async def _live(
-        self, live: Route, labels: Sequence[str], texts: Sequence[Tokens], deadline_s: float
+        self, live: Route, labels: Sequence[str], pieces: Sequence[Piece], deadline_s: float
     ) -> LiveAnswers:
         """Return what the live version answers, its columns in the order of `labels`."""
         reason = foreign_labels(live, labels)
         if reason is None:
             try:
-                answers = await self._answers(live.digest, texts, deadline_s)
+                answers = await self._answers(live.digest, pieces, deadline_s)
             except (AdapterQuarantined, NonFiniteOutput):
                 reason = f"version {live.version} gives inf or NaN and is out of service"
             except AdapterUnreadable:
@@ -134,11 +143,12 @@ class Measurer:
     async def _answers(
         self,
         digest: str,
-        texts: Sequence[Tokens],
+        pieces: Sequence[Piece],
         deadline_s: float,
         brings: Adapter | None = None,
+        facts: dict[int, list[RowFacts]] | None = None,
     ) -> list[Answer]:
-        async def ask(piece: Sequence[Tokens]) -> Answer:
+        async def ask(piece: Sequence[Whole]) -> Answer:
             job = Job(
                 digest, piece, deadline_s=deadline_s, brings=brings, tenant=TENANT, weight=WEIGHT
             )
@@ -147,15 +157,15 @@ class Measurer:
                 raise AssertionError("an answer came from another adapter")
             return answer
 
-        return await _in_pieces(ask, texts, deadline_s)
+        return await _in_pieces(ask, pieces, deadline_s, facts)
 
-    async def _bare(self, texts: Sequence[Tokens], deadline_s: float) -> FloatArray:
-        async def ask(piece: Sequence[Tokens]) -> FloatArray:
+    async def _bare(self, pieces: Sequence[Piece], deadline_s: float) -> FloatArray:
+        async def ask(piece: Sequence[Whole]) -> FloatArray:
             return await self._batcher.embed(
                 piece, tenant=TENANT, weight=WEIGHT, deadline_s=deadline_s
             )
 
-        return np.concatenate(await _in_pieces(ask, texts, deadline_s))
+        return np.concatenate(await _in_pieces(ask, pieces, deadline_s))
 
 
 def foreign_labels(live: Route, labels: Sequence[str]) -> str | None:
@@ -168,29 +178,24 @@ def foreign_labels(live: Route, labels: Sequence[str]) -> str | None:
     )
 
 
-def pieces_of(texts: Sequence[Tokens]) -> list[list[Tokens]]:
-    """Return the texts in pieces that are small beside what the queue may hold."""
-    pieces: list[list[Tokens]] = []
-    tokens = 0
-    for text in texts:
-        tokens += len(text)
-        if not pieces or len(pieces[-1]) == _JOB_TEXTS_MAX or tokens > _JOB_TOKENS_MAX:
-            pieces.append([])
-            tokens = len(text)
-        pieces[-1].append(text)
-    return pieces
-
-
 async def _in_pieces(
-    ask: Callable[[Sequence[Tokens]], Awaitable[_T]], texts: Sequence[Tokens], deadline_s: float
+    ask: Callable[[Sequence[Whole]], Awaitable[_T]],
+    pieces: Sequence[Piece],
+    deadline_s: float,
+    facts: dict[int, list[RowFacts]] | None = None,
 ) -> list[_T]:
-    """Return what `ask` gives for each piece, in order; a few are on their way at once."""
-    pieces = pieces_of(texts)
+    """Return what `ask` gives for each piece, in order; a few are on their way at once.
+
+    Where `facts` are asked for, they hold by the piece's number what is known of its rows.
+    """
     found: list[list[_T]] = [[] for _ in pieces]
 
     async def work(first: int) -> None:
         for number in range(first, len(pieces), _WORKERS):
-            found[number] = await _patiently(ask, pieces[number], deadline_s)
+            prepared = await asyncio.to_thread(pieces[number].prepare)
+            if facts is not None:
+                facts[number] = [_facts(one) for one in prepared]
+            found[number] = await _patiently(ask, prepared, deadline_s)
 
     workers = [asyncio.ensure_future(work(first)) for first in range(_WORKERS)]
     try:
@@ -202,8 +207,14 @@ async def _in_pieces(
     return [answer for answers in found for answer in answers]
 
 
+def _facts(prepared: Whole) -> RowFacts:
+    if isinstance(prepared, Pixels):
+        return prepared.figures
+    return TextFacts(len(prepared), prepared.unknown, prepared.truncated)
+
+
 async def _patiently(
-    ask: Callable[[Sequence[Tokens]], Awaitable[_T]], piece: Sequence[Tokens], deadline_s: float
+    ask: Callable[[Sequence[Whole]], Awaitable[_T]], piece: Sequence[Whole], deadline_s: float
 ) -> list[_T]:
     """Return the answers to a piece; where it finds no room, to smaller and smaller ones."""
     waiting = [piece]  # the next one last

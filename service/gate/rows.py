@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.adapter import FloatArray
+from service.engine.pixels import ImageFigures
 from service.uploads.holdout import HoldoutRow
 
 Indices = NDArray[np.int64]
@@ -34,6 +35,9 @@ class TextFacts:
     truncated: bool
 
 
+RowFacts = TextFacts | ImageFigures  # what is known of a row, text or image
+
+
 @dataclass(frozen=True, slots=True)
 class Answers:
     """What one adapter answered to the rows, in their order."""
@@ -58,7 +62,7 @@ class Run:
     """A hold-out that was run; arrays are in the order of its rows."""
 
     correct: Indices  # [rows], into the labels
-    texts: tuple[TextFacts, ...]
+    facts: tuple[RowFacts, ...]
     own: Answers
     live: LiveAnswers
     bare: FloatArray  # [rows, hidden], of the backbone without an adapter
@@ -73,4 +77,4 @@ class ReferenceRows:
     probabilities: FloatArray  # [rows, labels], as they are served
     embeddings: FloatArray  # [rows, hidden], mean-pooled with the version's adapter
     base_embeddings: FloatArray  # [rows, hidden], without it
-    texts: tuple[TextFacts, ...]
+    facts: tuple[RowFacts, ...]

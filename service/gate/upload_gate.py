@@ -67,7 +67,7 @@ class UploadGate:
         if fits and len(rows) < CROSS_FIT_ROWS_MIN:
             raise _unfitted(f"has {len(rows)} rows, and a temperature needs {CROSS_FIT_ROWS_MIN}")
         live, reason = await asyncio.to_thread(self._live_route, tenant, adapter)
-        run = await self._measurer.run(rows, package.adapter, live, reason)
+        run = await self._measurer.run(rows, package.adapter, live, reason, package.metadata.cuts)
         file = HoldoutFile(digest, len(package.holdout))
         measured = await asyncio.to_thread(
             measure, run, file, applied=package.adapter.temperature, fits=fits
@@ -139,5 +139,5 @@ def _served(run: Run, temperature: float) -> ReferenceRows:
         probabilities=probabilities,
         embeddings=run.own.embeddings,
         base_embeddings=run.bare,
-        texts=run.texts,
+        facts=run.facts,
     )

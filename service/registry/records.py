@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.credentials.scopes import Scope
+from service.engine.windows import Windows
 from service.errors import UnacceptableRequest
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
@@ -188,6 +189,7 @@ class Route:
     role: Role = "pinned"
     revision: int = 0  # of the rollout that sent the request here
     shadows: tuple["Route", ...] = ()  # other versions that answer the same texts, for the log
+    windows: Windows | None = None  # of texts beyond the limit; None: they are truncated
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ A `Routes` never changes; a change of the registry makes another one, and one as
 in place, so that a request sees either all of a change or nothing of it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -12,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from service.engine.windows import Windows
 from service.errors import NoLiveVersion, UnknownAdapter, UnknownTenant, UnknownVersion
 from service.registry.draw import position
 from service.registry.records import DEFAULTS, Role, Rollout, Route, TenantSettings
@@ -23,7 +25,7 @@ class AdapterRoutes:
 
     rollout: Rollout
     versions: Mapping[int, Route]  # as somebody who asks for a number gets them
-    foreign: frozenset[int]  # judged against another bundle, so they cannot answer here
+    foreign: Mapping[int, str]  # judged against another bundle, so they cannot answer here: which
     live: Route | None  # with its shadows
     canary: Route | None  # with its shadows; None too where nothing is live
 
@@ -67,6 +69,12 @@ class Routes:
     """Every way that a request can go, at one moment."""
 
     tenants: Mapping[str, TenantRoutes] = field(default_factory=dict)
+    backbone: str = ""  # digest of the bundle that is served
+
+    def foreign(self) -> dict[str, int]:
+        """Return how many versions were judged against each other bundle, by its digest."""
+        every = (routes for own in self.tenants.values() for routes in own.adapters.values())
+        return dict(Counter(digest for routes in every for digest in routes.foreign.values()))
 
     def of(self, tenant: str) -> TenantRoutes:
         """Return a tenant's; raise `UnknownTenant`."""
@@ -103,8 +111,8 @@ class Routes:
         if number not in known.foreign:
             raise UnknownVersion(f"{tenant}.{adapter} has no version {number}")
         reason = (
-            f"version {number} of {tenant}.{adapter} was judged against another bundle than the"
-            " one that this server serves; upload it again"
+            f"version {number} of {tenant}.{adapter} was judged against another bundle than this"
+            f" server serves: {known.foreign[number]}, here is {self.backbone}; upload it again"
         )
         raise NoLiveVersion(reason) if version is None else UnknownVersion(reason)
 
@@ -113,6 +121,15 @@ class Routes:
 def labels_of(text: str) -> tuple[str, ...]:
     """Return the labels that a row of `versions` holds."""
     return tuple(orjson.loads(text))
+
+
+@lru_cache(maxsize=64)
+def windows_of(text: str | None) -> Windows | None:
+    """Return the windows that a row of `versions` holds."""
+    if text is None:
+        return None
+    document = orjson.loads(text)
+    return Windows(document["overlap"], document["max"])
 
 
 def read_routes(
@@ -133,16 +150,20 @@ def read_routes(
             digest=row.digest,
             labels=labels_of(row.labels),
             calibrated=row.calibrated,
+            windows=windows_of(row.windows),
         )
         for row in kept
         if row.backbone == backbone
     ]
-    foreign = frozenset(row.number for row in kept if row.backbone != backbone)
+    foreign = {row.number: row.backbone for row in kept if row.backbone != backbone}
     return routes_of(own, foreign, rollout, settings)
 
 
 def routes_of(
-    own: Iterable[Route], foreign: frozenset[int], rollout: Rollout, settings: TenantSettings
+    own: Iterable[Route],
+    foreign: Mapping[int, str],
+    rollout: Rollout,
+    settings: TenantSettings,
 ) -> AdapterRoutes:
     """Return the routes of one adapter whose versions were found."""
     versions = {route.version: replace(route, settings=settings) for route in own}

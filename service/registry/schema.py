@@ -2,7 +2,7 @@
 
 A database says of itself which schema it has (`about`) and which revision Alembic left it at
 (`alembic_version`). Those of schema 1 were made without Alembic; they are noted as its first
-revision. A migration begins with a copy of the file as it was, `registry.sqlite3.before-0002`.
+revision. A migration begins with a copy of the file as it was, `registry.sqlite3.before-0003`.
 """
 
 import os

@@ -2,6 +2,7 @@
 
     store/adapters/<2 digits>/<64 digits>/identity.json, adapter_config.json,
                                           adapter_model.safetensors
+                                          (a dedicated bundle's own head: the identity alone)
     store/files/<2 digits>/<64 digits>    what else uploads brought: hold-outs, cards
     store/tmp/                            uploads on their way
     store/lock                            held by every process that has the store open
@@ -25,6 +26,7 @@ import orjson
 from service.engine import digest as digests
 from service.engine.adapter import Adapter, read_adapter
 from service.engine.bundle import Manifest
+from service.engine.dedicated import own_head
 from service.engine.errors import InvalidAdapter
 from service.engine.lora_config import CONFIG_FILE
 from service.engine.safetensors_file import WEIGHTS_FILE, read_tensors
@@ -90,7 +92,7 @@ class Store:
         extras = {
             name: digests.of_bytes(data)
             for name, data in package.files.items()
-            if name not in (CONFIG_FILE, WEIGHTS_FILE)
+            if name not in package.identity["files"]
         }
         try:
             with refusing_full():
@@ -98,7 +100,7 @@ class Store:
                 adapter.mkdir(parents=True)
                 identity = orjson.dumps(package.identity, option=orjson.OPT_SORT_KEYS)
                 _write(adapter / IDENTITY_FILE, identity)
-                for name in (CONFIG_FILE, WEIGHTS_FILE):
+                for name in package.identity["files"]:
                     _write(adapter / name, package.files[name])
                 for name, digest in extras.items():
                     _write(staging / digest.removeprefix(_ALGORITHM), package.files[name])
@@ -130,21 +132,28 @@ class Store:
 
     def load(self, digest: str, manifest: Manifest) -> Adapter:
         """Read an adapter back; raise `AdapterUnreadable` unless every byte is as it was named."""
-        identity, config, weights = self._verified(digest)
+        identity, parts = self._verified(digest)
         try:
             metadata = Metadata.model_validate(identity["metadata"])
+            temperature = metadata.temperature or 1.0
+            if parts is None:
+                return own_head(digest, metadata.labels, manifest, temperature)
+            config, weights = parts
             return read_adapter(
-                digest,
-                config,
-                read_tensors(weights),
-                metadata.labels,
-                manifest,
-                metadata.temperature or 1.0,
+                digest, config, read_tensors(weights), metadata.labels, manifest, temperature
             )
         except InvalidAdapter as error:
             raise AdapterUnreadable(
                 f"the adapter {digest} does not fit this server's bundle: {error}"
             ) from error
+
+    def files(self, digest: str) -> dict[str, bytes]:
+        """Return the files that an adapter was uploaded as, by name.
+
+        Raises `AdapterUnreadable` unless every byte is as it was named.
+        """
+        identity, _ = self._verified(digest)
+        return {name: (self.folder(digest) / name).read_bytes() for name in identity["files"]}
 
     def read_file(self, digest: str) -> bytes:
         """Return another file of an upload; raise `AdapterUnreadable` where it was altered."""
@@ -156,26 +165,40 @@ class Store:
             raise AdapterUnreadable(f"the file {digest} was altered")
         return data
 
-    def _verified(self, digest: str) -> tuple[Mapping[str, Any], dict[str, object], bytes]:
-        """Return identity, config and weights of an adapter, each as it was named."""
+    def _verified(
+        self, digest: str
+    ) -> tuple[Mapping[str, Any], tuple[dict[str, object], bytes] | None]:
+        """Return an adapter's identity, and its config and weights, each as it was named.
+
+        A dedicated bundle's own head has no files of its own: None.
+        """
         folder = self.folder(digest)
+        identity = self._identity(digest)
+        if not identity["files"]:
+            return identity, None
         try:
-            named = (folder / IDENTITY_FILE).read_bytes()
             config = parse_object((folder / CONFIG_FILE).read_bytes(), bytes_max=_CONFIG_BYTES_MAX)
             config_found = config_digest(config)
             weights = (folder / WEIGHTS_FILE).read_bytes()
         except (OSError, UnreadableJson, TypeError) as error:  # TypeError: no digest of it
             raise AdapterUnreadable(f"the adapter {digest} cannot be read: {error}") from error
-        if digests.of_bytes(named) != digest:
-            raise AdapterUnreadable(f"the adapter {digest}: {IDENTITY_FILE} was altered")
-        identity: Mapping[str, Any] = orjson.loads(named)
         for name, found in (
             (CONFIG_FILE, config_found),
             (WEIGHTS_FILE, digests.of_bytes(weights)),
         ):
             if found != identity["files"][name]:
                 raise AdapterUnreadable(f"the adapter {digest}: {name} was altered")
-        return identity, config, weights
+        return identity, (config, weights)
+
+    def _identity(self, digest: str) -> Mapping[str, Any]:
+        try:
+            named = (self.folder(digest) / IDENTITY_FILE).read_bytes()
+        except OSError as error:
+            raise AdapterUnreadable(f"the adapter {digest} cannot be read: {error}") from error
+        if digests.of_bytes(named) != digest:
+            raise AdapterUnreadable(f"the adapter {digest}: {IDENTITY_FILE} was altered")
+        identity: Mapping[str, Any] = orjson.loads(named)
+        return identity
 
     def _is_whole(self, digest: str) -> bool:
         try:

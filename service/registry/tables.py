@@ -22,8 +22,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA = 2
-REVISION = "0002"  # what Alembic calls it
+SCHEMA = 3
+REVISION = "0003"  # what Alembic calls it
 
 metadata = MetaData()
 
@@ -66,6 +66,7 @@ versions = Table(
     Column("deleted_at", String),  # a tombstone keeps the row
     Column("files_gone", Boolean, nullable=False),  # whether a tombstone's files were removed
     Column("verdict", String, nullable=False, server_default="validated"),  # of the upload gate
+    Column("windows", Text),  # JSON: overlap and max; None: long texts are truncated
     UniqueConstraint("tenant", "adapter", "number"),
     Index("versions_by_digest", "digest"),
     sqlite_autoincrement=True,

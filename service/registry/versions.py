@@ -134,6 +134,7 @@ def insert_next(connection: Connection, draft: Draft, at: str) -> Version:
         created_at=at,
         verdict=draft.verdict,
     )
+    windows = draft.package.metadata.windows
     connection.execute(
         insert(tables.versions).values(
             tenant=version.tenant,
@@ -150,6 +151,7 @@ def insert_next(connection: Connection, draft: Draft, at: str) -> Version:
             created_at=at,
             files_gone=False,
             verdict=version.verdict,
+            windows=None if windows is None else _json(windows.model_dump()),
         )
     )
     return version
@@ -248,6 +250,7 @@ def routed_rows(
         _c.backbone,
         _c.labels,
         _c.calibrated,
+        _c.windows,
         _c.deleted_at,
     )
     if tenant is not None:

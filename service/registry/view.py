@@ -61,7 +61,9 @@ def read_view(connection: Connection, backbone: str) -> View:
             if routes is not None:
                 own.setdefault(tenant, {})[adapter] = routes
     found = {name: TenantRoutes(its, own.get(name, {})) for name, its in settings.items()}
-    return View(Routes(found), keys.held(connection), references, _newest_mark(connection))
+    return View(
+        Routes(found, backbone), keys.held(connection), references, _newest_mark(connection)
+    )
 
 
 def follow(connection: Connection, view: View, backbone: str) -> View:
@@ -99,7 +101,7 @@ def _read_named(connection: Connection, view: View, lines: Any, backbone: str) -
             rollout = rollouts.current(connection, name, adapter)
             routes = read_routes(rows, rollout, found[name].settings, backbone)
             found[name] = found[name].with_adapter(adapter, routes)
-    return View(Routes(found), held, references, Mark(lines[-1].id, lines[-1].at))
+    return View(Routes(found, backbone), held, references, Mark(lines[-1].id, lines[-1].at))
 
 
 def _newest_mark(connection: Connection) -> Mark:

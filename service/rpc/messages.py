@@ -44,8 +44,10 @@ def model_of(request: ModelInferRequest) -> tuple[str, str, int | None]:
     return (*model_parts(request.model_name), version_of(request.model_version))
 
 
-def asked_by(request: ModelInferRequest, check_count: Callable[[int], None]) -> Asked:
-    """Return what a request asks.
+def asked_by(
+    request: ModelInferRequest, check_count: Callable[[int], None], *, images: bool = False
+) -> Asked:
+    """Return what a request asks; `images` says that the backbone reads these.
 
     Raises `MalformedRequest` and `UnacceptableRequest`, as over HTTP.
     """
@@ -59,7 +61,8 @@ def asked_by(request: ModelInferRequest, check_count: Callable[[int], None]) -> 
         _tensor(item, raws[number] if raws else None) for number, item in enumerate(request.inputs)
     ]
     outputs = [(output.name, _values(output.parameters)) for output in request.outputs]
-    return asked_of(request.id or None, _values(request.parameters), tensors, outputs, check_count)
+    parameters = _values(request.parameters)
+    return asked_of(request.id or None, parameters, tensors, outputs, check_count, images=images)
 
 
 def _tensor(item: ModelInferRequest.InferInputTensor, raw: bytes | None) -> Tensor:

@@ -122,11 +122,11 @@ class Methods:
         return index_of(self._catalogue.index(_caller(call), ready=asked.ready))
 
     async def model_infer(self, call: Call, raw: bytes) -> Message:
-        """Answer texts with a model."""
+        """Answer texts or images with a model."""
         request = parse(ModelInferRequest, raw)
         _permit(call, request.model_name)
         model = model_of(request)
-        asked = asked_by(request, self._predictor.check_count)
+        asked = asked_by(request, self._predictor.check_count, images=self._predictor.takes_images)
         work = self._predictor.predict(
             call,
             OneMessage(None),

@@ -68,7 +68,8 @@ class RpcServer:
         self._shares = Shares(
             CALLS_MAX, max(1, settings.bodies_bytes_max // settings.max_body_bytes)
         )
-        catalogue = Catalogue(registry, lifecycle, hidden_size)
+        images = predictor.takes_images
+        catalogue = Catalogue(registry, lifecycle, hidden_size, images=images)
         self._methods = Methods(predictor, catalogue, statistics).all()
         self._series = {
             method.name: metrics.route(f"grpc {method.name}") for method in self._methods

@@ -39,8 +39,12 @@ class Contents:
     ignored: tuple[str, ...] = ()
 
 
-def read_archive(source: bytes | Path, limits: UploadLimits, findings: Findings) -> Contents:
+def read_archive(
+    source: bytes | Path, limits: UploadLimits, findings: Findings, *, needs_adapter: bool = True
+) -> Contents:
     """Return the wanted files of a zip or tar.gz archive, which may lie in one folder.
+
+    Without `needs_adapter` the archive must hold no adapter; it may be empty.
 
     Adds to the findings what is wrong: links and devices, names that leave the archive,
     duplicates, encrypted members, pickle files, sizes that are too large or not as stated, an
@@ -63,7 +67,7 @@ def read_archive(source: bytes | Path, limits: UploadLimits, findings: Findings)
         else:
             findings.add("package", "is neither a zip nor a tar.gz archive")
             return Contents()
-        reading = _Reading(limits, findings)
+        reading = _Reading(limits, findings, needs_adapter=needs_adapter)
         try:
             for member in members:
                 reading.take(member)
@@ -85,9 +89,10 @@ def _opened(source: bytes | Path) -> Iterator[BinaryIO]:
 class _Reading:
     """Judges members by their names, and reads those that may be wanted."""
 
-    def __init__(self, limits: UploadLimits, findings: Findings) -> None:
+    def __init__(self, limits: UploadLimits, findings: Findings, *, needs_adapter: bool) -> None:
         self._limits = limits
         self._findings = findings
+        self._needs_adapter = needs_adapter
         self._bytes_max = {
             CONFIG_FILE: limits.config_bytes_max,
             WEIGHTS_FILE: limits.weights_bytes_max,
@@ -191,7 +196,7 @@ class _Reading:
         folders = {
             folder
             for folder, name in {*self._kept, *self._flawed}
-            if name in (CONFIG_FILE, WEIGHTS_FILE)
+            if name in (CONFIG_FILE, WEIGHTS_FILE) or not self._needs_adapter
         }
         if len(folders) > 1:
             listed = ", ".join(repr(folder or ".") for folder in sorted(folders))
@@ -199,9 +204,16 @@ class _Reading:
             return Contents()
         root = next(iter(folders), "")
         for name in (CONFIG_FILE, WEIGHTS_FILE):
-            if (root, name) not in self._kept and (root, name) not in self._flawed:
+            found = (root, name) in self._kept or (root, name) in self._flawed
+            if self._needs_adapter and not found:
                 self._findings.add(
                     f"package/{name}", "is missing; send the folder that save_pretrained wrote"
+                )
+            elif found and not self._needs_adapter:
+                self._findings.add(
+                    f"package/{name}",
+                    "is not wanted: the metadata says `dedicated`, which publishes the bundle's own"
+                    " classifier",
                 )
         files = {name: data for (folder, name), data in self._kept.items() if folder == root}
         others = [

@@ -1,33 +1,44 @@
-"""`holdout.jsonl`: labelled texts that an upload brings, one JSON object a line."""
+"""`holdout.jsonl`: labelled inputs that an upload brings, one JSON object a line.
+
+A text stands there as it is, an image as a data URL: so the file's digest covers the images too,
+and nothing but the file has to be found, bounded and signed.
+"""
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 from service.engine.findings import Findings, shown
 from service.engine.strict_json import UnreadableJson, parse_object
 from service.uploads.archive import HOLDOUT_FILE
 from service.uploads.limits import UploadLimits
 
-_LINE_BYTES_MAX = 1 << 20
+LINE_BYTES_MAX: Mapping[Literal["text", "image"], int] = {"text": 1 << 20, "image": 6 << 20}
 _LINES_A_ROW = 4  # of the most rows; the others are empty
 _FLAWS_MAX = 20  # a file with one flaw often has it in every row
 
 
 @dataclass(frozen=True, slots=True)
 class HoldoutRow:
-    """A text and the label that is right for it."""
+    """An input and the label that is right for it."""
 
-    text: str
+    input: str  # a text, or an image's data URL
     label: str
+    line: int = field(default=0, compare=False)  # of the file, from 1
 
 
 def check_holdout(
-    data: bytes, labels: Sequence[str] | None, limits: UploadLimits, findings: Findings
+    data: bytes,
+    labels: Sequence[str] | None,
+    limits: UploadLimits,
+    findings: Findings,
+    task: Literal["text", "image"] = "text",
 ) -> list[HoldoutRow]:
     """Return the rows, in their order; add what is wrong to the findings.
 
-    Every row is `{"text", "label"}`; where the labels are not known (None), they are not compared.
+    Every row is `{"text", "label"}`, of a backbone that reads images `{"image", "label"}`; where
+    the labels are not known (None), they are not compared.
     The rows are all there only where there are no findings.
     """
     known = None if labels is None else frozenset(labels)
@@ -45,7 +56,7 @@ def check_holdout(
         if rows > limits.holdout_rows_max:
             findings.add(HOLDOUT_FILE, f"has more than {limits.holdout_rows_max:,} rows")
             return found
-        row = _row(line, known)
+        row = _row(line, number, known, task)
         if isinstance(row, HoldoutRow):
             found.append(row)
             continue
@@ -59,17 +70,21 @@ def check_holdout(
     return found
 
 
-def _row(line: bytes, known: frozenset[str] | None) -> HoldoutRow | str:
+def _row(
+    line: bytes, number: int, known: frozenset[str] | None, task: Literal["text", "image"]
+) -> HoldoutRow | str:
     """Return a line's row, or what is wrong with it."""
     try:
-        row = parse_object(line, bytes_max=_LINE_BYTES_MAX, depth_max=3)
+        row = parse_object(line, bytes_max=LINE_BYTES_MAX[task], depth_max=3)
     except UnreadableJson as error:
         return f"cannot be read: {error}"
-    if set(row) != {"text", "label"}:
-        return f"must have exactly text and label, found {shown(', '.join(row))}"
-    text, label = row["text"], row["label"]
-    if not isinstance(text, str) or not text.strip():
-        return "text must be a text that is not empty"
+    if set(row) != {task, "label"}:
+        return f"must have exactly {task} and label, found {shown(', '.join(row))}"
+    given, label = row[task], row["label"]
+    if not isinstance(given, str) or not given.strip():
+        return f"{task} must be a text that is not empty"
+    if task == "image" and not given.startswith("data:image/"):
+        return f"image must be a data URL, data:image/png;base64,..., found {shown(repr(given))}"
     if not isinstance(label, str) or (known is not None and label not in known):
         return f"label {shown(repr(label))} is not among the metadata's labels"
-    return HoldoutRow(text, label)
+    return HoldoutRow(given, label, number)

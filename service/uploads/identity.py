@@ -24,6 +24,27 @@ def identity_of(
         "files": {CONFIG_FILE: config_digest(config), WEIGHTS_FILE: digest.of_bytes(weights)},
         "metadata": metadata.answering(),
     }
+    return _with_holdout(identity, files, metadata)
+
+
+def identity_of_own_head(
+    bundle_digest: str, files: Mapping[str, bytes], metadata: Metadata
+) -> dict[str, Any]:
+    """Return the identity of a dedicated bundle's own head, which is that of the bundle.
+
+    So another bundle's head is another version, though labels and metadata are the same.
+    """
+    identity: dict[str, Any] = {
+        "bundle": bundle_digest,
+        "files": {},
+        "metadata": metadata.answering(),
+    }
+    return _with_holdout(identity, files, metadata)
+
+
+def _with_holdout(
+    identity: dict[str, Any], files: Mapping[str, bytes], metadata: Metadata
+) -> dict[str, Any]:
     if metadata.wants_temperature:
         identity["temperature_of"] = {HOLDOUT_FILE: digest.of_bytes(files[HOLDOUT_FILE])}
     return identity
@@ -32,7 +53,8 @@ def identity_of(
 def fitted(identity: Mapping[str, Any], metadata: Metadata) -> dict[str, Any]:
     """Return the identity once the temperature is there: that of an upload which had named it."""
     assert not metadata.wants_temperature, "this is for when it was fitted"
-    return {"files": identity["files"], "metadata": metadata.answering()}
+    kept = {name: value for name, value in identity.items() if name != "temperature_of"}
+    return {**kept, "metadata": metadata.answering()}
 
 
 def config_digest(config: Mapping[str, object]) -> str:

@@ -1,7 +1,7 @@
 """The metadata document of an upload."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -14,8 +14,10 @@ from pydantic import (
     ValidationError,
 )
 
+from service.engine.bundle import Manifest
 from service.engine.findings import Findings, shown
 from service.engine.strict_json import UnreadableJson, parse_object
+from service.engine.windows import WINDOWS_MAX, Windows
 from service.uploads.limits import UploadLimits
 
 DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
@@ -45,6 +47,21 @@ class Dataset(_Document):
     )
 
 
+class WindowsDocument(_Document):
+    """How texts beyond the backbone's length limit are cut."""
+
+    overlap: int = Field(
+        ge=0,
+        description="tokens that a window repeats of the one before it; less than half of the"
+        " backbone's length limit",
+    )
+    max: int = Field(
+        ge=2,
+        le=WINDOWS_MAX,
+        description="windows of one text; what lies behind them is cut, and the answer says so",
+    )
+
+
 class Metadata(_Document):
     """`metadata` of an upload."""
 
@@ -65,6 +82,11 @@ class Metadata(_Document):
         pattern=DIGEST_PATTERN,
         description="digest of the bundle that the adapter was trained for",
     )
+    dedicated: bool = Field(
+        False,
+        description="publishes the own classifier of a dedicated bundle: the package holds no"
+        " adapter, and `labels` may be left out",
+    )
     calibrated: bool = Field(
         False,
         description="whether scores are calibrated: by `temperature`, or, where that is absent,"
@@ -77,6 +99,16 @@ class Metadata(_Document):
         allow_inf_nan=False,
         description="divides the logits; only with `calibrated`",
     )
+    windows: WindowsDocument | None = Field(
+        None,
+        description="reads texts beyond the backbone's length limit in windows; without it they"
+        " are cut at the limit",
+    )
+
+    @property
+    def cuts(self) -> Windows | None:
+        """Return how long texts are cut, as the tokeniser takes it."""
+        return None if self.windows is None else Windows(self.windows.overlap, self.windows.max)
 
     @property
     def wants_temperature(self) -> bool:
@@ -92,6 +124,8 @@ class Metadata(_Document):
         }
         if self.temperature is not None:
             document["temperature"] = self.temperature
+        if self.windows is not None:
+            document["windows"] = self.windows.model_dump()
         return document
 
 
@@ -103,6 +137,15 @@ class ReadMetadata:
     labels: tuple[str, ...] | None = None
 
 
+def is_dedicated(data: bytes, limits: UploadLimits) -> bool:
+    """Say whether a document asks for the bundle's own classifier; one that is unreadable no."""
+    try:
+        document = parse_object(data, bytes_max=limits.metadata_bytes_max, depth_max=6)
+    except UnreadableJson:
+        return False
+    return document.get("dedicated") is True
+
+
 def read_metadata(
     data: bytes,
     bundle_digest: str,
@@ -110,17 +153,21 @@ def read_metadata(
     findings: Findings,
     *,
     has_holdout: bool = False,
+    own_labels: Sequence[str] | None = None,
 ) -> ReadMetadata:
     """Return the document, None where it has a problem; add all its problems to the findings.
 
     The labels themselves are judged with the adapter (`lora_tensors.check_labels`). Without a
-    hold-out a temperature cannot be fitted, and must be given.
+    hold-out a temperature cannot be fitted, and must be given. `own_labels` are those of a
+    dedicated bundle, which its own classifier has where the document names none.
     """
     try:
         document = parse_object(data, bytes_max=limits.metadata_bytes_max, depth_max=6)
     except UnreadableJson as error:
         findings.add("metadata", f"cannot be read: {error}")
         return ReadMetadata()
+    if own_labels is not None and document.get("dedicated") is True:
+        document = {"labels": list(own_labels), **document}
     before = len(findings)
     _check_together(document, bundle_digest, findings, has_holdout=has_holdout)
     try:
@@ -134,6 +181,20 @@ def read_metadata(
             return ReadMetadata(labels=tuple(labels[:_LABELS_MAX]))
         return ReadMetadata()
     return ReadMetadata(metadata if len(findings) == before else None, metadata.labels)
+
+
+def check_windows(metadata: Metadata, manifest: Manifest, findings: Findings) -> None:
+    """Find windows that the bundle cannot cut."""
+    if metadata.windows is None:
+        return
+    if manifest.task == "image":
+        findings.add("metadata/windows", "is for texts, and this server's backbone takes images")
+    elif 2 * metadata.windows.overlap >= manifest.max_length:
+        findings.add(
+            "metadata/windows/overlap",
+            f"is {metadata.windows.overlap}, and must be less than half of the"
+            f" {manifest.max_length} tokens that the backbone reads",
+        )
 
 
 def _check_together(

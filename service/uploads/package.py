@@ -8,15 +8,16 @@ from typing import Any
 from service.engine import digest
 from service.engine.adapter import Adapter, examine
 from service.engine.bundle import Manifest
+from service.engine.dedicated import examine_own_head
 from service.engine.findings import Findings
 from service.engine.lora_config import CONFIG_FILE
 from service.engine.safetensors_file import WEIGHTS_FILE, scan_tensors
 from service.engine.strict_json import UnreadableJson, parse_object
 from service.uploads.archive import HOLDOUT_FILE, read_archive
 from service.uploads.holdout import HoldoutRow, check_holdout
-from service.uploads.identity import fitted, identity_of
+from service.uploads.identity import fitted, identity_of, identity_of_own_head
 from service.uploads.limits import UploadLimits
-from service.uploads.metadata import Metadata, read_metadata
+from service.uploads.metadata import Metadata, check_windows, is_dedicated, read_metadata
 from service.uploads.signature import verify_signature
 from service.uploads.terms import Terms, check_license
 
@@ -29,7 +30,7 @@ class Package:
     identity: Mapping[str, Any]  # the document that `digest` is of
     content: str  # digest of what came; another than `digest` where a temperature was fitted since
     adapter: Adapter
-    files: Mapping[str, bytes]  # as they came; config and weights always, others where sent
+    files: Mapping[str, bytes]  # as they came; config and weights of an adapter, others where sent
     metadata: Metadata
     verified_backbone: bool  # whether the upload named this very bundle
     holdout: tuple[HoldoutRow, ...]
@@ -68,30 +69,44 @@ def open_package(
     """
     terms = terms or Terms()
     findings = Findings()
-    contents = read_archive(package, limits, findings)
+    dedicated = is_dedicated(metadata, limits)
+    contents = read_archive(package, limits, findings, needs_adapter=not dedicated)
     files = contents.files
     has_holdout = HOLDOUT_FILE in files
-    read = read_metadata(metadata, bundle_digest, limits, findings, has_holdout=has_holdout)
-    config = _config(files, findings, limits)
-    data = files.get(WEIGHTS_FILE)
-    tensors = None if data is None else scan_tensors(data, findings)
-    weights = examine(config, tensors, read.labels, manifest, findings)
+    read = read_metadata(
+        metadata,
+        bundle_digest,
+        limits,
+        findings,
+        has_holdout=has_holdout,
+        own_labels=None if manifest.dedicated is None else manifest.dedicated.labels,
+    )
+    config = None if dedicated else _config(files, findings, limits)
+    if dedicated:
+        weights = examine_own_head(read.labels, manifest, findings)
+    else:
+        data = files.get(WEIGHTS_FILE)
+        tensors = None if data is None else scan_tensors(data, findings)
+        weights = examine(config, tensors, read.labels, manifest, findings)
     rows: list[HoldoutRow] = []
     if has_holdout:
-        rows = check_holdout(files[HOLDOUT_FILE], read.labels, limits, findings)
+        rows = check_holdout(files[HOLDOUT_FILE], read.labels, limits, findings, manifest.task)
     elif terms.holdout_required:
         findings.add(f"package/{HOLDOUT_FILE}", "is missing; this server measures every upload")
     document = read.document
     if document is not None:
         check_license(document, terms.licenses, findings)
+        check_windows(document, manifest, findings)
     signed_by = None
-    if terms.signing_keys is not None and files:
+    if terms.signing_keys is not None and (files or dedicated):
         signed_by = verify_signature(files, terms.signing_keys, terms.scratch, findings)
     findings.settle()
     assert document is not None, "its absence is a finding"
-    assert config is not None, "its absence is a finding"
-    assert data is not None, "its absence is a finding"
-    identity = identity_of(config, files, document)
+    if dedicated:
+        identity = identity_of_own_head(bundle_digest, files, document)
+    else:
+        assert config is not None, "its absence is a finding"
+        identity = identity_of(config, files, document)
     name = digest.of_document(identity)
     return Package(
         digest=name,

@@ -40,10 +40,10 @@ def reader(manifest: Manifest, name: str, magnitude: float = MAGNITUDE_MAX) -> A
     def made(target: Target) -> Delta | None:
         width = target.out_features
         b = np.zeros((1, width), np.float32)
-        last = target.name.rsplit(".", 1)[1]
-        if last in ("query", "q_lin"):
+        last = target.name.rpartition(".")[2]
+        if last in ("query", "q_lin", "q", "query_proj"):
             b[:] = magnitude
-        elif last in ("key", "k_lin"):
+        elif last in ("key", "k_lin", "k", "key_proj"):
             b[:] = -magnitude
         elif last == "Wqkv":
             b[:, : width // 3] = magnitude

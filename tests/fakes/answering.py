@@ -1,20 +1,20 @@
-"""Answering many texts directly, pass after pass, as the batcher would without a queue."""
+"""Answering many texts or images directly, pass after pass, as a batcher without a queue would."""
 
 from collections.abc import Sequence
 
 from service.engine.adapter import FloatArray
 from service.engine.forward import Forward, Member
 from service.engine.packing import plan
-from service.engine.tokens import Tokens
+from service.engine.pixels import Prepared
 
 
 def answer_all(
     forward: Forward,
-    texts: Sequence[Tokens],
+    texts: Sequence[Prepared],
     numbers: Sequence[int],
     members: Sequence[Member],
 ) -> list[tuple[FloatArray, FloatArray]]:
-    """Return probabilities and embedding of every text; all of them must be finite."""
+    """Return probabilities and embedding of every text or image; all of them must be finite."""
     found: dict[int, tuple[FloatArray, FloatArray]] = {}
     left = list(range(len(texts)))
     while left:

@@ -10,18 +10,23 @@ import numpy as np
 from service.batching.answers import Answer, BatcherStatus
 from service.batching.jobs import BACKBONE, Job, Shadow
 from service.engine.adapter import Adapter, FloatArray
-from service.engine.pixels import Prepared
-from service.engine.tokens import Tokens
+from service.engine.pixels import Whole
+from service.engine.tokens import Tokens, Windowed
 from service.errors import DeadlinePassed, Stopping
 
 HIDDEN = 8
 
 
-def probabilities_of(digest: str, texts: Sequence[Prepared], labels: int) -> FloatArray:
+def probabilities_of(digest: str, texts: Sequence[Whole], labels: int) -> FloatArray:
     """Return what the fake answers: [texts, labels] float32, different for each adapter."""
     rows = np.empty((len(texts), labels), dtype=np.float32)
     for row, text in enumerate(texts):
-        content = text.ids if isinstance(text, Tokens) else text.values.tobytes()
+        if isinstance(text, Tokens):
+            content: object = text.ids
+        elif isinstance(text, Windowed):
+            content = [window.ids for window in text.windows]
+        else:
+            content = text.values.tobytes()
         seed = hashlib.sha256(f"{digest} {content!r}".encode()).digest()
         weights = np.random.default_rng(int.from_bytes(seed[:8])).random(labels, dtype=np.float32)
         rows[row] = weights / weights.sum()
@@ -80,10 +85,11 @@ class FakeBatcher:
 
     def shadowed(self, shadow: Shadow, job: Job) -> Answer:
         """Return what a job's shadow is shown."""
-        texts = job.texts if shadow.rows is None else [job.texts[row] for row in shadow.rows]
+        whole = job.texts if shadow.texts is None else shadow.texts
+        texts = whole if shadow.rows is None else [whole[row] for row in shadow.rows]
         return self._answered(shadow.digest, texts)
 
-    def _answered(self, digest: str, texts: Sequence[Prepared], told: str | None = None) -> Answer:
+    def _answered(self, digest: str, texts: Sequence[Whole], told: str | None = None) -> Answer:
         labels = self.labels[digest]
         return Answer(
             digest=told or digest,
@@ -96,7 +102,7 @@ class FakeBatcher:
 
     async def embed(
         self,
-        texts: Sequence[Prepared],
+        texts: Sequence[Whole],
         *,
         tenant: str = "",
         weight: float = 1.0,
@@ -110,7 +116,7 @@ class FakeBatcher:
         self.forgotten.append(digest)
 
     async def probe(
-        self, adapter: Adapter, texts: Sequence[Prepared], *, tenant: str, weight: float
+        self, adapter: Adapter, texts: Sequence[Whole], *, tenant: str, weight: float
     ) -> None:
         assert texts, "a probe needs texts"
         assert tenant, "a probe is charged to its tenant"

@@ -10,8 +10,9 @@ import numpy as np
 from service.batching.answers import Answer
 from service.batching.jobs import Job
 from service.engine.adapter import Adapter, FloatArray
-from service.engine.pixels import Prepared
-from service.engine.tokens import Tokens
+from service.engine.pixels import Whole
+from service.engine.tokens import Input, Text, Tokens
+from service.engine.windows import Windows
 from service.gate.rows import Answers, Indices, LiveAnswers, Run, TextFacts
 from service.registry.records import Route
 from tests.fakes.batching import FakeBatcher
@@ -67,12 +68,12 @@ class HoldoutFake:
         return answer
 
     async def embed(
-        self, texts: Sequence[Tokens], *, tenant: str, weight: float, deadline_s: float | None
+        self, texts: Sequence[Whole], *, tenant: str, weight: float, deadline_s: float | None
     ) -> FloatArray:
         assert deadline_s is not None
         self._refuse()
         self.embedded.append((tenant, weight, len(texts)))
-        embeddings = np.array([[text.ids[0], 1.0] for text in texts], dtype=np.float32)
+        embeddings = np.array([[ids[0], 1.0] for ids in ids_of(texts)], dtype=np.float32)
         await self._take_time()
         return embeddings
 
@@ -97,7 +98,7 @@ class GateBatcher(FakeBatcher):
 
     async def embed(
         self,
-        texts: Sequence[Prepared],
+        texts: Sequence[Whole],
         *,
         tenant: str = "",
         weight: float = 1.0,
@@ -120,7 +121,13 @@ def holdout_of(labels: Sequence[str], rows: int, wrong: int = 0) -> bytes:
 
 
 class ClassTokeniser:
-    """Reads `2 a b`: the first token is the number, each word one more."""
+    """Reads `2 a b`: the first token is the number, each word one more; it cuts nothing."""
+
+    def encode_windows(
+        self, texts: Sequence[Input], wanted: Sequence[Windows | None]
+    ) -> list[list[Text]]:
+        self.wanted = list(wanted)
+        return [list(self.encode(texts)) for _ in wanted]
 
     def encode(self, texts: Sequence[object]) -> list[Tokens]:
         return [
@@ -153,7 +160,7 @@ def run_of(
     middles = np.eye(len(LABELS), HIDDEN, dtype=np.float32)
     return Run(
         correct=correct,
-        texts=(TextFacts(3, 0, False),) * rows,
+        facts=(TextFacts(3, 0, False),) * rows,
         own=Answers(own, spread, (0.001, 0.002, 0.003)),
         live=theirs,
         bare=spread + np.float32(bare) * middles[correct],

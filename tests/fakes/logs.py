@@ -363,6 +363,7 @@ def _singles(block: PredictionBlock, every_s: float) -> Iterator[PredictionBlock
             values = getattr(block, name)
             part[name] = None if values is None else values[row : row + 1]
         part |= {"base_embeddings": None, "base_rows": None}
+        part["images"] = None if block.images is None else block.images.rows([row])
         if block.base_embeddings is not None and row in places:
             part["base_embeddings"] = block.base_embeddings[places[row]][None]
         yield replace(block, **part)

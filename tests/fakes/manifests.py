@@ -1,6 +1,15 @@
 """Manifests of bundles that were never exported, for tests that need no graph."""
 
-from service.engine.bundle import Head, HeadStep, Manifest, Parity, Source, Target, Variant
+from service.engine.bundle import (
+    Dedicated,
+    Head,
+    HeadStep,
+    Manifest,
+    Parity,
+    Source,
+    Target,
+    Variant,
+)
 
 BACKBONE = "sha256:" + "b" * 64
 
@@ -142,3 +151,18 @@ def manifest_of(
         versions={},
         command=f"tenantry export tiny --out bundle{flag} --max-rank {max_rank}",
     )
+
+
+def dedicated_manifest_of(labels: tuple[str, ...], family: str = "bert") -> Manifest:
+    """Return the manifest of a tiny model that answers by itself."""
+    backbone = manifest_of(family, max_labels=len(labels))
+    modules = tuple(step.module for step in backbone.head.steps if step.module)
+    head = {"held": modules, "missing": (), "labels": len(labels)}
+    changes = {
+        "targets": (),
+        "max_rank": 0,
+        "head": backbone.head.model_copy(update=head),
+        "dedicated": Dedicated(labels=labels),
+        "command": "tenantry export tiny --dedicated --out bundle",
+    }
+    return backbone.model_copy(update=changes)

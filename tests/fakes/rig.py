@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+import numpy as np
 import pytest
 
 from service.batching.answers import Answer
@@ -15,7 +16,8 @@ from service.batching.jobs import Job, Shadow
 from service.engine.adapter import Adapter
 from service.engine.forward import Forward
 from service.engine.heads import softmax
-from service.engine.tokens import Tokens
+from service.engine.tokens import Text, Windowed
+from service.engine.windows import pooled_over
 from service.errors import (
     AdapterUnreadable,
 )
@@ -59,7 +61,7 @@ class Rig:
             queue_tokens_max=tokens_max,
             host_cache_bytes_max=1 << 20,
             tenant_queue_ratio=tenant_ratio,
-            reason="there is no other",
+            reason=lambda: "there is no other",
             on_quarantine=self.quarantined.append,
         )
 
@@ -79,7 +81,7 @@ class Rig:
     async def ask(
         self,
         name: str,
-        *texts: Tokens,
+        *texts: Text,
         deadline_s: float | None = None,
         tenant: str = "",
         weight: float = 1.0,
@@ -99,14 +101,20 @@ class Rig:
         self.check(answer, asked)
         return answer
 
-    def check(self, answer: Answer, texts: Sequence[Tokens]) -> None:
+    def check(self, answer: Answer, texts: Sequence[Text]) -> None:
         """Compare an answer with the loop, for the digest that it says."""
         adapter = self.store[answer.digest]
         assert answer.labels == adapter.labels
         for text, row, embedding in zip(
             texts, answer.probabilities, answer.embeddings, strict=True
         ):
-            pooled, mean = answer_alone(adapter, text)
+            if isinstance(text, Windowed):
+                parts = [answer_alone(adapter, window) for window in text.windows]
+                lengths = list(map(len, text.windows))
+                pooled = pooled_over(np.stack([state for state, _ in parts]), lengths, "first")
+                mean = pooled_over(np.stack([mean for _, mean in parts]), lengths, "mean")
+            else:
+                pooled, mean = answer_alone(adapter, text)
             assert (embedding == mean).all()
             logits = pooled @ adapter.head["classifier.weight"].T + adapter.head["classifier.bias"]
             assert row == pytest.approx(softmax(logits), abs=1e-6)

@@ -20,7 +20,7 @@ from service.engine.feed import Feed, Layout, Lease
 from service.engine.image_feed import ImageFeed
 from service.engine.packing import make_grid
 from service.engine.runtime import Output
-from service.engine.tokens import Tokens
+from service.engine.tokens import Tokens, Window, Windowed
 from tests.fakes.adapters import digest_of
 from tests.fakes.manifests import BACKBONE, HIDDEN, manifest_of
 from tests.fakes.packages import labels_of
@@ -74,6 +74,12 @@ def poisonous_adapter(name: str, value: float = np.inf) -> Adapter:
 def text_of(*ids: int) -> Tokens:
     """Return a text of these tokens."""
     return Tokens(list(ids), None, False, 0)
+
+
+def windowed_of(*windows: tuple[int, ...]) -> Windowed:
+    """Return a long text in windows of these tokens."""
+    pieces = tuple(Window(list(ids), None, False, 0) for ids in windows)
+    return Windowed(pieces, truncated=False, unknown=0)
 
 
 def answer_alone(adapter: Adapter | None, text: Tokens) -> tuple[FloatArray, FloatArray]:

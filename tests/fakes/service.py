@@ -12,7 +12,7 @@ from service.api.app import Application, Parts, create_app
 from service.api.lifecycle import Lifecycle
 from service.api.report_example import REPORT_EXAMPLE
 from service.credentials.scopes import Scope
-from service.engine.bundle import Bundle
+from service.engine.bundle import Bundle, Manifest
 from service.events.ids import Signer
 from service.limits import TenantLimits
 from service.metrics import Metrics
@@ -24,6 +24,7 @@ from service.uploads.package import open_package
 from service.usage import UsageBook
 from tests.fakes.batching import FakeBatcher
 from tests.fakes.event_log import FakeEventLog
+from tests.fakes.images import FakePreprocessor
 from tests.fakes.manifests import BACKBONE, manifest_of
 from tests.fakes.packages import files_of, metadata_of, zip_of
 from tests.fakes.prediction_keys import FakeSigning
@@ -133,14 +134,16 @@ def make_service(
     warm: bool = True,
     batcher: FakeBatcher | None = None,
     listening: int | None = None,
+    manifest: Manifest | None = None,
     **settings: Any,
 ) -> FakeService:
     """Return a service over a state directory; settings may be changed by name.
 
-    `listening` is the port that the operator's socket got, where settings ask for any.
+    `manifest` is the bundle's, a tiny BERT's where it is not given. `listening` is the port that
+    the operator's socket got, where settings ask for any.
     """
     chosen = Settings(bundle=state, state=state, **settings)
-    bundle = Bundle(state, BACKBONE, manifest_of("bert"), {})
+    bundle = Bundle(state, BACKBONE, manifest or manifest_of("bert"), {})
     registry = Registry.open(state, bundle.digest)
     batcher = batcher or FakeBatcher({})
     metrics = Metrics(CollectorRegistry(), chosen.tenant_series_max)
@@ -160,6 +163,7 @@ def make_service(
         limits=TenantLimits(),
         usage=usage,
         lifecycle=lifecycle,
+        preprocessor=None if bundle.manifest.image is None else FakePreprocessor(),
     )
     app = create_app(parts, operator_port=listening or chosen.operator_port)
     return FakeService(

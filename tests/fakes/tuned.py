@@ -24,6 +24,10 @@ HEADS: Mapping[str, Sequence[str]] = {
     "xlm-roberta": ("classifier",),
     "distilbert": ("pre_classifier", "classifier"),
     "modernbert": ("head", "classifier"),
+    "electra": ("classifier",),
+    "albert": ("pooler", "classifier"),
+    "mpnet": ("classifier",),
+    "deberta-v2": ("pooler", "classifier"),
 }
 
 

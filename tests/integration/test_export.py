@@ -19,7 +19,7 @@ import pytest
 import torch
 import typer
 from safetensors.numpy import load_file, save_file
-from transformers import DebertaV2Config, DebertaV2ForSequenceClassification
+from transformers import FNetConfig, FNetForSequenceClassification
 from typer.testing import CliRunner
 
 from exporter.command import export as export_command
@@ -33,6 +33,8 @@ from tests.fixtures_bundles import ROOT, BundleCache
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 WEIGHTS = "model.safetensors"
+FROM_TWO = ("roberta", "xlm-roberta", "mpnet")  # the position of a text's first token
+OF_PAIRS = ("bert", "electra", "albert")  # families that take token types
 
 
 def nothing(*_: object) -> None:
@@ -72,8 +74,8 @@ def test_a_bundle_says_what_it_takes_and_that_it_was_proven(
     assert parity.max_neighbour_error < parity.tolerance
     assert (parity.texts, parity.adapters) == (64, 4)
     assert manifest.max_length == 160
-    assert manifest.position_offset == (2 if "roberta" in family else 0)
-    assert manifest.token_types == (family == "bert")
+    assert manifest.position_offset == (2 if family in FROM_TWO else 0)
+    assert manifest.token_types == (family in OF_PAIRS)
     assert manifest.licence == "Apache-2.0"
     files = {path.name for path in bundle.path.iterdir()} - {MANIFEST}
     assert set(manifest.files) == files
@@ -89,6 +91,10 @@ def test_the_heads_modules_are_those_of_the_family(bundle_of: Callable[[str], Bu
         "xlm-roberta": ("classifier.dense", "classifier.out_proj"),
         "distilbert": ("pre_classifier", "classifier"),
         "modernbert": ("classifier",),
+        "electra": ("classifier.dense", "classifier.out_proj"),
+        "albert": ("classifier",),
+        "mpnet": ("classifier.dense", "classifier.out_proj"),
+        "deberta-v2": ("pooler.dense", "classifier"),
     }
 
 
@@ -98,7 +104,7 @@ def test_a_trained_classifier_of_the_checkpoint_comes_along(tmp_path: Path) -> N
     bundle = export_bundle(request, nothing)
     assert bundle.manifest.head.held == ("bert.pooler.dense", "classifier")
     assert bundle.manifest.head.missing == ()
-    assert {name.rsplit(".", 1)[1] for name in (t.name for t in bundle.manifest.targets)} == {
+    assert {name.rpartition(".")[2] for name in (t.name for t in bundle.manifest.targets)} == {
         "query"
     }
     own = load_file(made / WEIGHTS)["classifier.weight"]
@@ -127,22 +133,34 @@ def test_a_checkpoint_that_could_hold_code_is_refused(checkpoint: Path, shelf: P
 def test_a_family_that_is_not_supported_is_named_beside_those_that_are(
     checkpoint: Path, shelf: Path
 ) -> None:
-    config = DebertaV2Config(
-        vocab_size=400,
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-    )
-    DebertaV2ForSequenceClassification(config).save_pretrained(checkpoint)
-    words = "'deberta-v2' is not supported; supported are bert, distilbert, modernbert, roberta"
+    config = FNetConfig(vocab_size=400, hidden_size=16, num_hidden_layers=1, intermediate_size=16)
+    FNetForSequenceClassification(config).save_pretrained(checkpoint)
+    words = r"'fnet' is not supported: its texts cannot share rows.*supported are albert, bert, "
     refused(Request(str(checkpoint), shelf / "bundle"), UnsupportedModel, words)
 
 
-def test_a_folder_of_an_unknown_kind_is_refused(checkpoint: Path, shelf: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model_type": "quux"}, "'quux' is not supported; supported are .*adding-a-family"),
+        (
+            {"model_type": "nomic_bert", "auto_map": {"AutoModel": "modeling_nomic.NomicBert"}},
+            "'nomic_bert' comes with code of its own .*and nothing of a checkpoint is ever run",
+        ),
+    ],
+)
+def test_a_folder_of_an_unknown_kind_is_refused(
+    change: dict[str, object], words: str, checkpoint: Path, shelf: Path
+) -> None:
     config = json.loads((checkpoint / "config.json").read_text())
-    (checkpoint / "config.json").write_text(json.dumps({**config, "model_type": "quux"}))
-    refused(Request(str(checkpoint), shelf / "bundle"), UnreadableModel, "quux")
+    (checkpoint / "config.json").write_text(json.dumps({**config, **change}))
+    refused(Request(str(checkpoint), shelf / "bundle"), UnsupportedModel, words)
+
+
+@pytest.mark.parametrize("text", ["not json", "[1]", '{"model_type": "bert", "model_type": "x"}'])
+def test_a_config_that_cannot_be_read_is_refused(text: str, checkpoint: Path, shelf: Path) -> None:
+    (checkpoint / "config.json").write_text(text)
+    refused(Request(str(checkpoint), shelf / "bundle"), UnreadableModel, "config.json: ")
 
 
 def test_a_target_that_does_not_exist_is_named_beside_those_that_do(

@@ -21,7 +21,7 @@ from service.engine.errors import NonFiniteOutput, ProviderUnavailable
 from service.engine.feed import Feed, make_feed
 from service.engine.forward import Answered, Forward, Member
 from service.engine.packing import Plan, Shape, plan
-from service.engine.providers import PROVIDERS
+from service.engine.providers import PROVIDERS, runnable
 from service.engine.runtime import OnnxRuntime
 from service.engine.tokens import Tokeniser, Tokens
 from service.errors import AdapterQuarantined
@@ -128,6 +128,8 @@ def estates(request: pytest.FixtureRequest, bundle_of: Callable[[str], Bundle]) 
     bundle = bundle_of(family)
     made = []
     for variant in bundle.manifest.variants:
+        if (variant, provider) not in runnable(bundle):
+            continue
         shared = OnnxRuntime(bundle, provider, SLOTS, threads=1, variant=variant)
         single = OnnxRuntime(bundle, provider, 1, threads=1, variant=variant)
         made.append(

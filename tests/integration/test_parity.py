@@ -40,21 +40,42 @@ PAIRS: tuple[tuple[str, str], ...] = (
     ("the leaves turn yellow although i water them every week " * 30, "short"),
     ("", "nothing before it"),
 )
-LAST = {"bert": "value", "distilbert": "v_lin", "modernbert": "Wo"}
-FIRST = {"bert": "query", "distilbert": "q_lin", "modernbert": "Wqkv"}
+LAST = {
+    "bert": "value",
+    "distilbert": "v_lin",
+    "modernbert": "Wo",
+    "mpnet": "v",
+    "deberta-v2": "key_proj",  # which, shared, changes the scores of distances
+}
+FIRST = {
+    "bert": "query",
+    "distilbert": "q_lin",
+    "modernbert": "Wqkv",
+    "mpnet": "q",
+    "deberta-v2": "query_proj",
+}
 INNER = {
     "bert": ["query", "key", "value", "attention.output.dense", "intermediate.dense"],
     "distilbert": ["q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"],
     "modernbert": ["Wqkv", "Wo", "Wi"],
+    "electra": ["embeddings_project", "query", "key", "value", "intermediate.dense"],
+    "albert": ["embedding_hidden_mapping_in", "query", "key", "attention.dense", "ffn"],
+    "mpnet": ["q", "k", "v", "o", "intermediate.dense"],
+    "deberta-v2": ["query_proj", "key_proj", "value_proj", "attention.output.dense"],
 }
-LAYER = {"bert": "encoder.layer", "distilbert": "transformer.layer", "modernbert": "layers"}
+LAYER = {
+    "bert": "encoder.layer",
+    "distilbert": "transformer.layer",
+    "modernbert": "layers",
+    "albert": "albert_layer_groups",
+}
 DEFAULT_HEAD = {"bert": ("classifier",)}  # the rest is in the checkpoint
 
 
 def recipes(family: str) -> list[Recipe]:
     """Return adapters of every kind that an upload may be."""
-    kin = "bert" if family in ("roberta", "xlm-roberta") else family
-    first, last, inner, layer = FIRST[kin], LAST[kin], INNER[kin], LAYER[kin]
+    first, last = FIRST.get(family, FIRST["bert"]), LAST.get(family, LAST["bert"])
+    inner, layer = INNER.get(family, INNER["bert"]), LAYER.get(family, LAYER["bert"])
     head = list(HEADS[family])
     lean = list(DEFAULT_HEAD.get(family, head))
     return [

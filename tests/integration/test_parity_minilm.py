@@ -13,10 +13,12 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from service.engine.adapter import Adapter, FloatArray
 from service.engine.bundle import Bundle
+from service.engine.execution.provider import DeviceOptions
 from service.engine.forward import Forward, Member
-from service.engine.runtime import OnnxRuntime
-from service.engine.selection import AUTO, choose
 from service.engine.tokens import Tokeniser
+from service.engine.tuning.choice import Chooser
+from service.engine.tuning.search import Wanted
+from service.engine.tuning.setup import Setup, default_setup
 from tests.fakes.answering import answer_all
 from tests.fakes.tuned import Recipe, ask_peft, make_tuned, read_back, train
 from tests.fixtures_bundles import MINILM, ROOT, BundleCache
@@ -106,10 +108,10 @@ def trainer(bundle_cache: BundleCache, tmp_path_factory: pytest.TempPathFactory)
 
 
 def answers_of(
-    bundle: Bundle, provider: str, tenants: Sequence[Trained], count: int
+    bundle: Bundle, setup: Setup, tenants: Sequence[Trained], count: int
 ) -> list[list[tuple[FloatArray, FloatArray]]]:
     """Return our answers to each tenant's first test texts, those of all tenants mixed."""
-    runtime = OnnxRuntime(bundle, provider, len(tenants), threads=1)
+    runtime = setup.open(bundle, len(tenants), DeviceOptions())
     members = [
         Member(t.adapter, runtime.write(slot, t.adapter)) for slot, t in enumerate(tenants, 1)
     ]
@@ -132,7 +134,8 @@ def test_adapters_trained_on_the_demos_texts_answer_as_peft_does(trainer: Traine
         for name, lora in RECIPES.items()
     ]
     assert {len(t.adapter.labels) for t in tenants} == {8, 5, 4}
-    for tenant, found in zip(tenants, answers_of(trainer.bundle, "cpu", tenants, 40), strict=True):
+    answers = answers_of(trainer.bundle, default_setup("fp32", "cpu", 1), tenants, 40)
+    for tenant, found in zip(tenants, answers, strict=True):
         texts = [text for text, _ in tenant.texts.test[: len(found)]]
         expected = ask_peft(tenant.tuned, trainer.tokenizer, texts, trainer.bundle.manifest, 16)
         for (row, embedding), theirs in zip(found, expected, strict=True):
@@ -157,8 +160,9 @@ def test_real_texts_get_pefts_labels_on_the_provider_that_auto_picks(
         "modules_to_save": ["classifier"],
     }
     tenant = trainer.trained(name, texts, lora, steps=40)
-    choice = choose(trainer.bundle, AUTO, tmp_path / "provider.json", threads=1)
-    (found,) = answers_of(trainer.bundle, choice.provider, [tenant], 300)
+    memory = tmp_path / "provider.json"
+    choice = Chooser(trainer.bundle, memory, slots=8, wanted=Wanted(threads=1)).choose()
+    (found,) = answers_of(trainer.bundle, choice.setup, [tenant], 300)
     asked = [text for text, _ in texts.test[:300]]
     assert len(asked) >= 200
     expected = ask_peft(tenant.tuned, trainer.tokenizer, asked, trainer.bundle.manifest, 32)

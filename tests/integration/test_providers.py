@@ -1,5 +1,6 @@
 """Every execution provider that runs here, on a real graph."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,19 +10,26 @@ import pytest
 from service.engine.adapter import FloatArray
 from service.engine.bundle import Bundle
 from service.engine.errors import InvalidBundle, ProviderUnavailable
+from service.engine.execution.cuda import open_on_device
+from service.engine.execution.provider import Opening
 from service.engine.feed import Feed, make_feed
 from service.engine.forward import Forward, Member
 from service.engine.packing import plan
-from service.engine.providers import PROVIDERS
+from service.engine.providers import PROVIDERS, runnable
 from service.engine.runtime import OnnxRuntime
-from service.engine.selection import AUTO, choose
 from service.engine.tokens import Tokens
+from service.engine.tuning.choice import Chooser
+from service.engine.tuning.search import Wanted
 from tests.fakes.adapters import adapter_of
 from tests.fakes.answering import answer_all
 from tests.fakes.checkpoints import FAMILIES
+from tests.fakes.device import HostDevice
 
-# Of the embedding, against fp32 on the CPU provider; the tiny models' weights are large.
-AWAY = {"fp32": 1e-5, "bf16": 0.1}
+# Of the embedding, against fp32 on the CPU provider; the tiny models' weights are large, and there
+# are texts whose answer in fp32 moves by a tenth when the adapter's weights alone are rounded.
+AWAY = {"fp32": 1e-5, "bf16": 0.1, "int8": 0.5}
+TYPICALLY = {"fp32": 1e-5, "bf16": 0.04, "int8": 0.1}
+WITHIN = {"fp32": 1.0, "bf16": 0.95, "int8": 0.95}  # so many of the texts
 
 
 def providers() -> list[str]:
@@ -58,11 +66,17 @@ def test_a_provider_answers_as_the_cpu_does_in_fp32(
     bundle = bundle_of(family)
     texts = texts_of(40, 60)
     measure = ask(OnnxRuntime(bundle, "cpu", 4, threads=1), bundle, texts)
-    runtime = OnnxRuntime(bundle, provider, 4, threads=1)
-    found = ask(runtime, bundle, texts)
-    away = np.abs(found - measure).max(axis=1) / np.abs(measure).max(axis=1)
-    assert away.max() <= AWAY[runtime.precision]
-    assert np.median(away) <= AWAY[runtime.precision] / 3
+    variants = [variant for variant, where in runnable(bundle) if where == provider]
+    assert "fp32" in variants
+    for variant in variants:
+        runtime = OnnxRuntime(bundle, provider, 4, threads=1, variant=variant)
+        assert runtime.precision == bundle.manifest.variants[variant].compute
+        found = ask(runtime, bundle, texts)
+        away = np.abs(found - measure).max(axis=1) / np.abs(measure).max(axis=1)
+        precision = runtime.precision
+        assert np.quantile(away, WITHIN[precision]) <= AWAY[precision]
+        assert np.median(away) <= TYPICALLY[precision]
+        assert np.median(away) <= AWAY[runtime.precision] / 3
 
 
 @pytest.mark.parametrize("provider", providers())
@@ -116,17 +130,48 @@ def test_auto_measures_a_real_graph_and_remembers_what_it_found(
     bundle = bundle_of("modernbert")
     memory = tmp_path / "provider.json"
     tried: list[str] = []
-    choice = choose(bundle, AUTO, memory, threads=1, progress=tried.append)
-    assert tried == list(PROVIDERS)
+    wanted = Wanted(threads=1)
+    choice = Chooser(bundle, memory, 8, wanted, progress=tried.append).choose()
+    pairs = [f"{variant} on {provider}" for variant, provider in runnable(bundle)]
+    assert sorted(tried) == sorted(pairs)
     assert choice.provider in providers()
     assert "tokens/s" in choice.reason
-    by_name = {candidate.provider: candidate for candidate in choice.candidates}
-    assert by_name["cpu"].verdict == "usable"
-    assert by_name["cpu"].error == 0.0
+    by_pair = {(t.setup.variant, t.setup.provider): t for t in choice.trials}
+    assert by_pair["fp32", "cpu"].usable
+    assert by_pair["fp32", "cpu"].error == 0.0
+    assert by_pair["fp32", "cpu"].agreement == 1.0
     for name in PROVIDERS.keys() - set(providers()):
-        assert by_name[name].tokens_per_second is None
-        assert f"{name}: " in choice.reason
-    assert choose(bundle, AUTO, memory, threads=1).remembered
+        assert by_pair["fp32", name].tokens_per_second is None
+        assert f"fp32 on {name}: " in choice.reason
+    assert Chooser(bundle, memory, 8, wanted).choose().remembered
+
+
+def test_a_session_at_fixed_addresses_answers_as_one_on_the_processor_does(
+    bundle_of: Callable[[str], Bundle],
+) -> None:
+    """What runs on a GPU, on a device in host memory: the same graph, its bank and its shapes."""
+    bundle = bundle_of("bert")
+    texts = texts_of(40, 60)
+    plain = OnnxRuntime(bundle, "cpu", 4, threads=1)
+    measure = ask(plain, bundle, texts)
+    runtime = OnnxRuntime(bundle, "cpu", 4, threads=1, shaping=PROVIDERS["cuda"].shaping)
+    opening = Opening(bundle, "fp32", PROVIDERS["cuda"].shaping, 4, 1)
+    made = open_on_device(opening, [("CPUExecutionProvider", {})], HostDevice(), graphs=False)
+    runtime._session, runtime._bank = made.session, made.bank
+    assert np.abs(ask(runtime, bundle, texts) - measure).max() <= 1e-5 * np.abs(measure).max()
+
+
+def test_a_provider_refuses_a_variant_that_it_would_compute_in_something_else(
+    bundle_of: Callable[[str], Bundle],
+) -> None:
+    bundle = bundle_of("bert")
+    half = bundle.manifest.variants["fp32"].model_copy(update={"compute": "fp16"})
+    variants = bundle.manifest.variants | {"fp16": half}
+    other = dataclasses.replace(
+        bundle, manifest=bundle.manifest.model_copy(update={"variants": variants})
+    )
+    with pytest.raises(ProviderUnavailable, match="cpu: it does not multiply in fp16"):
+        OnnxRuntime(other, "cpu", 1, variant="fp16")
 
 
 def test_a_variant_that_a_bundle_lacks_is_refused(bundle_of: Callable[[str], Bundle]) -> None:

@@ -66,6 +66,8 @@ const UNITS = {
   tokens: (value) => compact(Math.round(value)),
   bytes,
   characters: (value) => compact(Math.round(value)),
+  pixels: (value) => compact(Math.round(value)),
+  number: significant,
 };
 
 // Times are shown in the reader's zone; the title has the same in UTC.

@@ -96,13 +96,21 @@ const QUALITIES = {
   duplicates: "Exact duplicates",
   replaced: "Replacement characters",
   bytes_per_token: "Bytes per token",
+  undecodable: "Images that cannot be decoded",
+  bytes_per_pixel: "Bytes per pixel",
+};
+
+const QUANTITIES = {
+  side: "Size (root of width × height)",
+  sharpness: "Sharpness (variance of the Laplacian)",
 };
 
 function qualityName(name) {
   const quantile = /^(.+)_p(\d+)$/.exec(name);
   if (quantile) {
     const middle = quantile[2] === "50" ? " (median)" : "";
-    return `${sentence(words(quantile[1]))}, ${quantile[2]}th percentile${middle}`;
+    const what = QUANTITIES[quantile[1]] || sentence(words(quantile[1]));
+    return `${what}, ${quantile[2]}th percentile${middle}`;
   }
   return QUALITIES[name] || sentence(words(name));
 }

@@ -24,7 +24,7 @@ from service.client.commands.push import Given, backbone_of, push_version
 from service.client.commands.rollout import change, changing, emptying, show_rollout
 from service.client.commands.screen import confirm, many
 from service.client.commands.version import show_version
-from service.client.errors import Conflict
+from service.client.errors import Conflict, InvalidCall
 from service.client.metadata import read_labels
 
 adapters = typer.Typer(help=__doc__, no_args_is_help=True)
@@ -34,9 +34,17 @@ adapters = typer.Typer(help=__doc__, no_args_is_help=True)
 def push(
     model: Model,
     source: Annotated[
-        Path,
+        Path | None,
         typer.Argument(exists=True, help="Folder of `save_pretrained`, or a zip or tar.gz of it."),
-    ],
+    ] = None,
+    dedicated: Annotated[
+        bool,
+        typer.Option(
+            "--dedicated",
+            help="Publish the own classifier of a dedicated bundle; SOURCE may then be left out, or"
+            " hold holdout.jsonl and README.md.",
+        ),
+    ] = False,
     labels: Annotated[
         Path | None,
         typer.Option(help="File with a label a line, in the order of the classes."),
@@ -84,7 +92,10 @@ def push(
             collected_until=collected_until,
             calibrated=calibrated,
             temperature=temperature,
+            dedicated=dedicated,
         )
+        if source is None and not dedicated:
+            raise InvalidCall("name the folder that `save_pretrained` wrote, or say --dedicated")
         metadata = given.metadata(source)
         if "backbone_digest" not in metadata or bundle is not None:
             metadata |= backbone_of(client, bundle, screen)

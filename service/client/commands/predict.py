@@ -25,6 +25,7 @@ from service.client.commands.options import (
 from service.client.commands.screen import Screen
 from service.client.documents import Predicted
 from service.client.errors import InvalidCall
+from service.client.images import Image
 
 _BATCH = 100  # inputs a request
 _LINE_SHOWN = 60
@@ -37,6 +38,10 @@ def predict(
     file: Annotated[
         Path | None,
         typer.Option(help="One text a line, or with .jsonl an object with text and pair; - reads."),
+    ] = None,
+    image: Annotated[
+        list[Path] | None,
+        typer.Option(help="An image, where the backbone reads images; may be repeated."),
     ] = None,
     version: Annotated[
         int | None, typer.Option(min=1, help="Ask this version, whether it is live or not.")
@@ -57,15 +62,15 @@ def predict(
     timeout: Timeout = TIMEOUT_S,
     json: Json = False,
 ) -> None:
-    """Classify texts: those given, those of a file, or those of standard input.
+    """Classify texts: those given, those of a file, or those of standard input; or images.
 
-    With --json one JSON object a text goes to standard output, in the order of the texts.
+    With --json one JSON object an input goes to standard output, in the order of the inputs.
     """
     with connected(url, key, key_file, timeout, json=json) as (client, screen):
         tenant, adapter = split_model(model)
         scores: Scores = "top" if top else "all"
         asked = False
-        for inputs in _batches(_inputs(texts, file)):
+        for inputs in _batches(_images(image, texts, file) or _inputs(texts, file)):
             asked = True
             predicted = client.predict(
                 tenant,
@@ -80,6 +85,17 @@ def predict(
             _show(screen, inputs, predicted)
         if not asked:
             screen.note("no texts were given, so nothing was asked")
+
+
+def _images(
+    images: list[Path] | None, texts: list[str] | None, file: Path | None
+) -> Iterator[Input] | None:
+    """Return the images that are asked for, read one by one; None where there are none."""
+    if not images:
+        return None
+    if texts or file is not None:
+        raise typer.BadParameter("give texts or --image, not both")
+    return (Image.read(path) for path in images)
 
 
 def _inputs(texts: list[str] | None, file: Path | None) -> Iterator[Input]:
@@ -123,8 +139,11 @@ def _read(line: str, where: str) -> Input:
 
 
 def _batches(inputs: Iterable[Input]) -> Iterator[list[Input]]:
+    """Yield inputs as requests hold them: so many texts, or one image, which may be large."""
     remaining = iter(inputs)
-    while batch := list(islice(remaining, _BATCH)):
+    while batch := list(islice(remaining, 1)):
+        if not isinstance(batch[0], Image):
+            batch += islice(remaining, _BATCH - 1)
         yield batch
 
 
@@ -135,18 +154,24 @@ def _show(screen: Screen, inputs: list[Input], predicted: Predicted) -> None:
         return
     rows = []
     for given, one in zip(inputs, predicted.predictions, strict=True):
-        text = given if isinstance(given, str) else " | ".join(given)
+        text = _shown(given)
         best = sorted((one.scores or {}).items(), key=lambda pair: -pair[1])
         others = ", ".join(f"{name} {score:.3f}" for name, score in best[1 : 1 + _LABELS_SHOWN])
         flags = [word for word, holds in _flags(one.truncated, one.audit) if holds]
         shown = text if len(text) <= _LINE_SHOWN else text[: _LINE_SHOWN - 1] + "…"
         rows.append((shown, one.label, f"{one.score:.3f}", others, flags, one.id))
-    screen.table(("text", "label", ">score", "others", "note", "id"), rows)
+    screen.table(("input", "label", ">score", "others", "note", "id"), rows)
     model = predicted.model
     screen.note(
         f"{model.tenant}.{model.adapter} version {model.version}, {model.precision} on"
         f" {model.provider}"
     )
+
+
+def _shown(given: Input) -> str:
+    if isinstance(given, Image):
+        return given.name
+    return given if isinstance(given, str) else " | ".join(given)
 
 
 def _flags(truncated: bool, audit: bool) -> tuple[tuple[str, bool], ...]:

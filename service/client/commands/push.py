@@ -26,8 +26,9 @@ class Given:
     collected_until: str | None
     calibrated: bool
     temperature: float | None
+    dedicated: bool = False
 
-    def metadata(self, source: Path) -> dict[str, object]:
+    def metadata(self, source: Path | None) -> dict[str, object]:
         """Return the upload's metadata: what the folder says, and over it what is given."""
         dataset: dict[str, object] | None = None
         if self.dataset is not None:
@@ -38,7 +39,7 @@ class Given:
             raise InvalidCall("--collected-until tells of --dataset, which is not given")
         calibrated = self.calibrated or self.temperature is not None
         return metadata_of(
-            source if source.is_dir() else None,
+            source if source is not None and source.is_dir() else None,
             {
                 "labels": self.labels,
                 "license": self.license,
@@ -46,6 +47,7 @@ class Given:
                 "dataset": dataset,
                 "calibrated": calibrated or None,
                 "temperature": self.temperature,
+                "dedicated": self.dedicated or None,
             },
         )
 
@@ -72,7 +74,7 @@ def push_version(
     client: Client,
     screen: Screen,
     model: tuple[str, str],
-    source: Path,
+    source: Path | None,
     metadata: Mapping[str, object],
     timeout_s: float,
     *,

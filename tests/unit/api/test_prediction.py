@@ -11,10 +11,14 @@ from prometheus_client import CollectorRegistry
 from service.api.call import Call
 from service.api.callers import OPERATOR, Caller
 from service.api.prediction import Asked, Lot, Predicted, Predictor
+from service.api.sent_images import SentImage
+from service.api.tokenising import Tokenising
 from service.batching.answers import Answer
 from service.batching.jobs import BACKBONE, Job, Shadow
 from service.engine.adapter import FloatArray
-from service.engine.tokens import Input, Tokens
+from service.engine.pixels import Pixels
+from service.engine.tokens import Input, Text, Tokens, Windowed
+from service.engine.windows import Windows
 from service.errors import (
     InputTooLong,
     NotPermitted,
@@ -74,15 +78,20 @@ class Notes:
         self.bases: list[FloatArray | None] = []  # of the answers
         self.shadows: list[tuple[Predicted, Route, Answer]] = []
 
-    def measure(self, route: Route, inputs: Sequence[Input]) -> TextFigures:
-        return figures_of(inputs, route.tenant, bytes(32))
+    def measure(self, route: Route, inputs: Sequence[Input] | Sequence[Pixels]) -> TextFigures:
+        texts = [each for each in inputs if not isinstance(each, Pixels)]
+        return figures_of(texts, route.tenant, bytes(32))
+
+    def undecodable(self, route: Route) -> None:
+        raise AssertionError(f"no image was sent to {route.adapter}")
 
     def draw(self, _: Route, inputs: int) -> Lot:
         return Lot([0.5] * inputs, self.base)
 
     def predicted(self, asked: Asked, predicted: Predicted, base: FloatArray | None) -> None:
         assert len(asked.inputs) == len(predicted.ids)
-        assert asked.figures == self.measure(predicted.route, asked.inputs)
+        texts = [each for each in asked.inputs if not isinstance(each, SentImage)]
+        assert asked.figures == self.measure(predicted.route, texts)
         self.answers.append(predicted)
         self.bases.append(base)
 
@@ -116,7 +125,7 @@ class Parts:
         self.router = OneRoute(route or route_of())
         self.predictor = Predictor(
             self.router,
-            self.tokeniser,
+            Tokenising(self.tokeniser),
             self.batcher,
             signing,
             self.metrics,
@@ -357,3 +366,69 @@ async def test_where_nothing_may_be_cut_a_long_input_is_refused_by_its_place() -
     with pytest.raises(InputTooLong, match="input 1 "):
         await parts.predict(call_with(), "one", long, may_truncate=False)
     assert len(parts.batcher.jobs) == 1
+
+
+LONG = " ".join(f"word{number}" for number in range(30))  # the fake reads 16 tokens
+WINDOWS = Windows(4, 8)
+
+
+async def test_a_long_text_goes_to_the_batcher_in_the_versions_windows() -> None:
+    parts = Parts(route_of(windows=WINDOWS))
+    predicted = await parts.predict(call_with(), "one two", LONG)
+    short, long = parts.batcher.jobs[0].texts
+    assert isinstance(short, Tokens)
+    assert isinstance(long, Windowed)
+    assert [len(window) for window in long.windows] == [16, 16, 6]
+    assert predicted.truncated == [False, False]
+    assert predicted.tokens == 2 + 16 + 16 + 6
+
+
+async def test_a_text_with_more_than_the_windows_hold_is_told_to_be_truncated() -> None:
+    parts = Parts(route_of(windows=Windows(0, 2)))
+    predicted = await parts.predict(call_with(), LONG, f"{LONG} {LONG}")
+    assert predicted.truncated == [False, True]
+    with pytest.raises(InputTooLong, match="input 1 is longer than the 32 tokens"):
+        await parts.predict(call_with(), LONG, f"{LONG} {LONG}", may_truncate=False)
+
+
+@pytest.mark.parametrize("own", [WINDOWS, None])
+async def test_every_version_reads_a_long_text_in_its_own_windows(own: Windows | None) -> None:
+    class Kept(FakeBatcher):
+        async def answer(self, job: Job) -> Answer:
+            self.shadows = job.shadows
+            return await super().answer(job)
+
+    shadows = tuple(
+        route_of(version=number, digest="sha256:s", role="shadow", windows=windows)
+        for number, windows in enumerate((Windows(0, 2), None, WINDOWS), start=4)
+    )
+    parts = Parts(route_of(role="live", windows=own, shadows=shadows), Kept)
+    await parts.predict(call_with(), LONG, "short")
+    await asyncio.sleep(0)
+    counts = []
+    for shadow in parts.batcher.shadows:  # type: ignore[attr-defined]
+        long = shadow.texts[0]
+        counts.append(len(long.windows) if isinstance(long, Windowed) else 1)
+    assert counts == [2, 1, 3]
+    live = parts.batcher.jobs[0].texts[0]
+    assert isinstance(live, Windowed) == (own is not None)
+    assert len(parts.notes.shadows) == 3
+
+
+async def test_the_windows_of_a_request_are_as_few_as_its_inputs() -> None:
+    parts = Parts(route_of(windows=WINDOWS))
+    with pytest.raises(UnacceptableRequest, match="make 6 windows, and a request holds at most 4"):
+        await parts.predict(call_with(), LONG, LONG)
+    assert parts.batcher.jobs == []
+    await parts.predict(call_with(), LONG, "one")
+
+
+async def test_without_windows_nothing_but_the_plain_way_is_asked_of_the_tokeniser() -> None:
+    class Plain(WatchedTokeniser):
+        def encode_windows(self, *_: object) -> list[list[Text]]:
+            raise AssertionError("nobody has windows")
+
+    parts = Parts(route_of(shadows=(route_of(digest="sha256:s"),)))
+    parts.predictor._preparing = Tokenising(Plain())
+    predicted = await parts.predict(call_with(), LONG)
+    assert predicted.truncated == [True]

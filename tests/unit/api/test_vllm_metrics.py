@@ -97,7 +97,7 @@ def routes(tenant: str, adapter: str, canary: int | None, *digests: str) -> Adap
     ]
     chosen = None if canary is None else Canary(canary, 10.0)
     rollout = Rollout(tenant, adapter, 1, 1, None, "tests", None, chosen)
-    return routes_of(versions, frozenset(), rollout, DEFAULTS)
+    return routes_of(versions, {}, rollout, DEFAULTS)
 
 
 def test_a_digest_is_called_by_every_name_that_it_answers_for() -> None:

@@ -200,7 +200,7 @@ def test_a_layer_that_the_backbone_does_not_have_is_refused() -> None:
     found = problems_of(manifest, {**tensors, deep: tensors[A]})
     assert found == {
         deep: "adapts encoder.layer.7.attention.self.query, and the bundle's encoder has no such"
-        " linear layer"
+        " layer that LoRA can change here (embeddings and grouped convolutions are none)"
     }
 
 

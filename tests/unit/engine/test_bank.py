@@ -1,6 +1,6 @@
 """The bank in host memory, the bank on a device, and the rows of one batch."""
 
-import ctypes
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,21 +11,18 @@ from service.engine.bank import HostBank, bfloat16_bits, input_names
 from service.engine.device_bank import DeviceBank
 from service.engine.feed import Lease
 from tests.fakes.adapters import adapter_of
+from tests.fakes.device import HostDevice
 from tests.fakes.manifests import manifest_of
 
 MANIFEST = manifest_of("bert", endings=("query", "output.dense"), max_rank=4)
 TARGETS = MANIFEST.targets
 
 
-def host_copy(destination: int, source: int, count: int) -> None:
-    ctypes.memmove(destination, source, count)
-
-
 class ReadableDeviceBank(DeviceBank):
     """A device bank in host memory."""
 
     def __init__(self, slots: int) -> None:
-        super().__init__(MANIFEST, slots, device="cpu", copy=host_copy)
+        super().__init__(MANIFEST, slots, HostDevice())
 
     @property
     def arrays(self) -> list[FloatArray]:
@@ -125,11 +122,41 @@ def test_an_adapter_of_more_rank_than_a_slot_has_would_reach_into_the_next(
 
 
 def test_a_copy_that_fails_is_not_taken_for_a_write() -> None:
-    def fail(destination: int, source: int, count: int) -> None:
-        raise OSError(f"{destination} {source} {count}")
+    class Broken(HostDevice):
+        def copy_in(self, destination: int, source: int, count: int) -> None:
+            raise OSError(f"{destination} {source} {count}")
 
     with pytest.raises(OSError, match=r"\d"):
-        DeviceBank(MANIFEST, 1, device="cpu", copy=fail).write(1, adapter_of(MANIFEST, "a"))
+        DeviceBank(MANIFEST, 1, Broken()).write(1, adapter_of(MANIFEST, "a"))
+
+
+@pytest.mark.parametrize(("kind", "width"), [("fp32", 4), ("fp16", 2)])
+def test_a_write_to_a_device_costs_the_bytes_of_its_own_rank_and_no_others(
+    kind: Literal["fp32", "fp16"], width: int
+) -> None:
+    device = HostDevice()
+    bank = DeviceBank(MANIFEST, 100, device, kind)
+    assert device.copied == []
+    bank.write(50, adapter_of(MANIFEST, "a", rank=3))
+    sizes = [size for t in TARGETS for size in (t.in_features, t.out_features)]
+    assert device.copied == [3 * size * width for size in sizes]
+
+
+def test_a_head_alone_copies_nothing_to_a_device() -> None:
+    device = HostDevice()
+    assert DeviceBank(MANIFEST, 1, device).write(1, adapter_of(MANIFEST, "h", rank=0)).rank == 0
+    assert device.copied == []
+
+
+def test_a_device_bank_of_fp16_holds_the_nearest_fp16_values() -> None:
+    bank = DeviceBank(MANIFEST, 3, HostDevice(), "fp16")
+    adapter = adapter_of(MANIFEST, "a", rank=2)
+    lease = bank.write(2, adapter)
+    for i, target in enumerate(TARGETS):
+        for side in (0, 1):
+            rows = bank.values[2 * i + side].numpy()[lease.first : lease.first + 2]
+            assert rows.dtype == np.float16
+            assert (rows == adapter.deltas[target.name][side].astype(np.float16)).all()
 
 
 def test_bfloat16_bits_are_those_of_torch() -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from service.events.columns import (
     reference_batch,
     unit_rows,
 )
+from service.events.image_figures import ImageFigures
 from service.events.predictions import PredictionBlock
+from service.events.records import Undecodable
 from service.events.schema import SCHEMA
 from service.events.text_figures import TextFigures, figures_of
 from tests.fakes.events import (
@@ -235,3 +238,55 @@ def test_a_reference_whose_parts_do_not_fit_is_refused() -> None:
 
 def test_the_schema_names_its_version() -> None:
     assert pa.ipc.read_schema(SCHEMA.serialize()).metadata == {b"tenantry.events": b"1"}
+
+
+def images_of(count: int) -> ImageFigures:
+    return ImageFigures(
+        [640 + row for row in range(count)],
+        [480] * count,
+        [9000] * count,
+        [0.25] * count,
+        [None, *[0.5] * (count - 1)],
+        list(range(1, count + 1)),
+    )
+
+
+def test_figures_of_images_stand_beside_rows_of_texts() -> None:
+    nothing: list[None] = [None, None]
+    of_images = block_of(
+        count=2, images=images_of(2), tokens=nothing, unknown=nothing, truncated=nothing
+    )
+    found = rows(
+        of_images, block_of(count=1, first=2, figures=figures_of(["a"], "acme", bytes(32)))
+    )
+    assert [row["width"] for row in found] == [640, 641, None]
+    assert [row["sharpness"] for row in found] == [None, 0.5, None]
+    assert [row["tokens"] for row in found] == [None, None, 5]
+    assert [row["characters"] for row in found] == [None, None, 1]
+    assert [row["fingerprint"] for row in found][:2] == [1, 2]
+
+
+def test_figures_of_another_number_of_images_are_refused() -> None:
+    with pytest.raises(InvalidBlock, match="images"):
+        check_block(block_of(count=2, images=images_of(3)))
+    with pytest.raises(InvalidBlock, match="images"):
+        check_reference(replace(reference_of(2), images=images_of(3)))
+
+
+def test_a_reference_of_images_has_their_figures() -> None:
+    reference = replace(reference_of(4), images=images_of(4))
+    found = reference_batch(reference, 1, 3, 0).to_pylist()
+    assert [row["width"] for row in found] == [641, 642]
+    assert [row["brightness"] for row in found] == [0.25, 0.25]
+
+
+def test_undecodable_images_are_one_row_with_a_count() -> None:
+    event = Undecodable("acme", "support", 3, "sha256:d", "sha256:b", "canary", 12, 1_743_413_400.0)
+    (row,) = record_batch([event], 5).to_pylist()
+    assert (row["kind"], row["count"], row["role"], row["version"]) == (
+        "undecodable",
+        12,
+        "canary",
+        3,
+    )
+    assert row["sequence"] == 5

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from service.events.cursor import Cursor, InvalidCursor, Place, cursor_path
 from service.events.erasure import erase
 from service.events.folder import SegmentFile, segments, writers
 from service.events.frames import HEADER_BYTES, schema_payload, unpack
+from service.events.image_figures import ImageFigures
 from service.events.log import EventLog
 from service.events.reader import LogReader
 from service.events.schema import SCHEMA, UnknownSchema
@@ -122,6 +124,31 @@ def test_a_segment_from_before_a_column_is_read_and_the_column_is_null(older: Pa
     assert old[1].column("tokens").to_pylist() == [5, 6, 7, 5, 6]
     with pytest.raises(KeyError, match="no_such_column"):
         new.column("no_such_column")
+
+
+# Written by the last version that had 44 columns, before there were images: a reference of two
+# rows, predictions of two tenants, those of one with figures of their texts, and a label.
+BEFORE_IMAGES = Path(__file__).parent / "data" / "columns_44.log"
+
+
+def test_a_segment_from_before_images_is_read_beside_one_with_them(tmp_path: Path) -> None:
+    folder = tmp_path / "events" / "6b028dc5-c35b0f8da27bd4df"
+    folder.mkdir(parents=True)
+    shutil.copy(BEFORE_IMAGES, folder / "00000001.log")
+    figures = ImageFigures([640], [480], [9000], [0.5], [None], [7])
+    nothing: dict[str, Any] = {"tokens": [None], "unknown": [None], "truncated": [None]}
+    with open_log(folder.parent) as log:
+        log.predictions(block_of(first=9, images=figures, **nothing))
+        assert log.flush(WAIT_S)
+    *old, new = read_all(folder.parent)
+    assert sum(batch.records.num_rows for batch in old) == 8
+    names = ("width", "height", "image_bytes", "brightness", "sharpness", "count")
+    for batch in old:
+        for name in names:
+            assert batch.column(name).to_pylist() == [None] * batch.records.num_rows
+    assert [new.column(name).to_pylist() for name in (*names, "fingerprint", "tokens")] == [
+        *([640], [480], [9000], [0.5], [None], [None], [7], [None])
+    ]
 
 
 def test_a_tenant_can_be_erased_from_a_segment_from_before_a_column(older: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from exporter.proof import TOLERANCE, Reference, _compare, adapter_configs
+from exporter.proof import TOLERANCE, Reference, adapter_configs, compare
 from service.engine.adapter import FloatArray
 from tests.fakes.adapters import adapter_of
 from tests.fakes.manifests import manifest_of
@@ -34,13 +34,13 @@ ROWS: list[FloatArray] = [np.array(row, np.float32) for row in ([0.9, 0.1], [0.2
 STATES: list[FloatArray] = [np.array(row, np.float32) for row in ([1.0, -2.0], [0.5, 0.5])]
 
 
-def compare(
+def compared(
     mixed: list[FloatArray] = ROWS,
     alone: list[FloatArray] = ROWS,
     embeddings: list[FloatArray] = STATES,
 ) -> tuple[bool, float, float, float, float]:
     reference = Reference(adapter_of(manifest_of(), "a", labels=2), (0, 1), ROWS, STATES)
-    parity = _compare([reference], mixed, alone, embeddings)
+    parity = compare([reference], mixed, alone, embeddings)
     assert parity.tolerance == TOLERANCE
     return (
         parity.passed,
@@ -56,21 +56,21 @@ def moved(rows: list[FloatArray], by: float) -> list[FloatArray]:
 
 
 def test_equal_answers_pass() -> None:
-    assert compare() == (True, 0.0, 0.0, 0.0, 1.0)
+    assert compared() == (True, 0.0, 0.0, 0.0, 1.0)
 
 
 def test_any_kind_of_difference_fails() -> None:
-    assert not compare(mixed=moved(ROWS, 2e-4), alone=moved(ROWS, 2e-4))[0]
-    assert not compare(alone=moved(ROWS, 2e-4))[0]
-    assert not compare(embeddings=moved(STATES, 2e-4))[0]
-    assert compare(embeddings=moved(STATES, 1e-5))[0]
+    assert not compared(mixed=moved(ROWS, 2e-4), alone=moved(ROWS, 2e-4))[0]
+    assert not compared(alone=moved(ROWS, 2e-4))[0]
+    assert not compared(embeddings=moved(STATES, 2e-4))[0]
+    assert compared(embeddings=moved(STATES, 1e-5))[0]
 
 
 @pytest.mark.parametrize("where", ["mixed", "alone", "embeddings"])
 def test_what_is_not_a_number_is_no_agreement(where: str) -> None:
     nothing = [np.full(2, np.nan, np.float32)] * 2
-    assert not compare(**{where: nothing})[0]
+    assert not compared(**{where: nothing})[0]
 
 
 def test_labels_that_differ_are_counted() -> None:
-    assert compare(mixed=[ROWS[0], ROWS[0]])[4] == 0.5
+    assert compared(mixed=[ROWS[0], ROWS[0]])[4] == 0.5

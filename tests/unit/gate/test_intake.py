@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from service.errors import AdapterUnreadable, StoreFull, UnknownAdapter, UnknownVersion
+from service.gate.inputs import HoldoutTexts
 from service.gate.intake import Intake, OnReference
 from service.gate.measure import Measurer
 from service.gate.rows import ReferenceRows
@@ -51,7 +52,7 @@ class Taken:
         self, registry: Registry, on_reference: OnReference | None = None, **thresholds: Any
     ) -> None:
         self.batcher = HoldoutFake()
-        measurer = Measurer(self.batcher, ClassTokeniser(), 5.0)
+        measurer = Measurer(self.batcher, HoldoutTexts(ClassTokeniser()), 5.0)
         gate = UploadGate(registry, measurer, Thresholds(**thresholds), 1000)
         self.intake = Intake(registry, gate, BACKBONE, on_reference)
 

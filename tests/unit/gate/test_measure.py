@@ -1,11 +1,13 @@
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from service.engine.errors import InvalidAdapter, NonFiniteOutput
-from service.engine.tokens import Tokens
+from service.engine.tokens import Input, Text, Tokens
+from service.engine.windows import Windows
 from service.errors import (
     AdapterQuarantined,
     AdapterUnreadable,
@@ -15,7 +17,8 @@ from service.errors import (
     TenantLimited,
     UnacceptableRequest,
 )
-from service.gate.measure import TENANT, WEIGHT, Measurer, pieces_of
+from service.gate.inputs import HoldoutTexts, pieces_of
+from service.gate.measure import TENANT, WEIGHT, Measurer
 from service.gate.rows import Run
 from service.registry.records import Route, check_name
 from service.uploads.holdout import HoldoutRow
@@ -28,7 +31,7 @@ ROWS = [HoldoutRow(f"{number % 3} word", LABELS[number % 3]) for number in range
 
 
 async def run(batcher: HoldoutFake, live: Route | None = None, patience_s: float = 10.0) -> Run:
-    measurer = Measurer(batcher, ClassTokeniser(), patience_s)
+    measurer = Measurer(batcher, HoldoutTexts(ClassTokeniser()), patience_s)
     return await measurer.run(ROWS, adapter_of(), live, "no version is live")
 
 
@@ -39,7 +42,7 @@ async def test_every_row_is_answered_in_its_place() -> None:
     assert found.own.probabilities.argmax(axis=1).tolist() == classes
     assert found.own.embeddings[:, 0].tolist() == classes
     assert found.bare[:, 0].tolist() == classes
-    assert len(found.texts) == 200
+    assert len(found.facts) == 200
     assert found.own.text_s == pytest.approx([0.001] * 4)
     assert found.live.reason == "no version is live"
     assert found.live.version is None
@@ -170,3 +173,28 @@ async def test_probabilities_and_embeddings_are_float32() -> None:
     found = await run(HoldoutFake())
     arrays = (found.own.probabilities, found.own.embeddings, found.bare)
     assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
+
+
+async def test_each_version_reads_long_rows_in_its_own_windows() -> None:
+    cut: list[Windows | None] = []
+
+    class Watched(ClassTokeniser):
+        def encode(self, texts: Sequence[object]) -> list[Tokens]:
+            cut.append(None)
+            return super().encode(texts)
+
+        def encode_windows(
+            self, texts: Sequence[Input], wanted: Sequence[Windows | None]
+        ) -> list[list[Text]]:
+            cut.extend(wanted)
+            return [list(super(Watched, self).encode(texts)) for _ in wanted]
+
+    batcher = HoldoutFake(labels={"sha256:live": LABELS})
+    measurer = Measurer(batcher, HoldoutTexts(Watched()), 10.0)
+    live = replace(route_of(), windows=None)
+    await measurer.run(ROWS, adapter_of(), live, "", Windows(4, 8))
+    assert cut == [Windows(4, 8), None]
+    cut.clear()
+    live = replace(route_of(), windows=Windows(4, 8))
+    await measurer.run(ROWS, adapter_of(), live, "", Windows(4, 8))
+    assert cut == [Windows(4, 8)]

@@ -7,6 +7,7 @@ import pytest
 from service import measures
 from service.engine.errors import InvalidAdapter
 from service.errors import UnknownAdapter, UnknownVersion
+from service.gate.inputs import HoldoutTexts
 from service.gate.measure import Measurer
 from service.gate.rows import ReferenceRows
 from service.gate.upload_gate import Judged, UploadGate, thresholds_of
@@ -56,7 +57,7 @@ async def judge(
     thresholds: Thresholds | None = None,
     rows_max: int = 1000,
 ) -> Judged:
-    measurer = Measurer(batcher or HoldoutFake(), ClassTokeniser(), 5.0)
+    measurer = Measurer(batcher or HoldoutFake(), HoldoutTexts(ClassTokeniser()), 5.0)
     gate = UploadGate(live or LiveFake(), measurer, thresholds or Thresholds(), rows_max)
     return await gate.judge("acme", "support", package, 5)
 
@@ -84,7 +85,7 @@ async def test_with_a_hold_out_the_report_has_its_figures_and_the_reference_its_
     assert (reference.predicted == reference.correct).mean() == pytest.approx(0.9)
     assert reference.probabilities.shape == (60, 3)
     assert reference.embeddings.shape[0] == reference.base_embeddings.shape[0] == 60
-    assert len(reference.texts) == 60
+    assert len(reference.facts) == 60
 
 
 async def test_of_a_large_hold_out_a_part_is_measured() -> None:

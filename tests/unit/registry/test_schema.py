@@ -23,7 +23,8 @@ from tests.fakes.packages import package_of
 
 # Written by the last version that had the schema: tenants, one of them deleted; versions with
 # tombstones; rollouts and a rollback; lines of every kind.
-DUMPS = {1: Path(__file__).parent / "data" / "schema_1.sql"}
+DATA = Path(__file__).parent / "data"
+DUMPS = {schema: DATA / f"schema_{schema}.sql" for schema in (1, 2)}
 FILE = "registry.sqlite3"
 COPY = f"{FILE}.before-{tables.REVISION}"
 MANIFEST = manifest_of("bert", endings=("layer.0.attention.self.query",))
@@ -223,7 +224,7 @@ def test_a_folder_may_have_a_percent_sign(tmp_path: Path) -> None:
     registry.close()
 
 
-@pytest.mark.parametrize("said", ["99", "3", "0", "-1", "two", ""])
+@pytest.mark.parametrize("said", ["99", "4", "0", "-1", "two", ""])
 def test_a_schema_that_is_not_known_is_refused_and_left_alone(state: Path, said: str) -> None:
     Registry.open(state, BACKBONE).close()
     with closing(sqlite3.connect(state / FILE)) as connection:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from service.engine.errors import Problem
+from service.engine.windows import Windows
 from service.errors import (
     AdapterUnreadable,
     Conflict,
@@ -207,9 +208,11 @@ def test_versions_of_another_bundle_do_not_answer_until_they_are_sent_again(
     registry.set_rollout("acme", "routing", {"live": 1}, None, "ann")
     registry.close()
     other = Registry.open(state, OTHER)
-    with pytest.raises(NoLiveVersion, match="another bundle"):
+    assert other.routes().foreign() == {BACKBONE: 2}
+    both = f"another bundle than this server serves: {BACKBONE}, here is {OTHER}"
+    with pytest.raises(NoLiveVersion, match=both):
         other.route("acme", "routing", None)
-    with pytest.raises(UnknownVersion, match="another bundle"):
+    with pytest.raises(UnknownVersion, match=both):
         other.route("acme", "routing", 1)
     with pytest.raises(UnacceptableRequest, match=OTHER):
         other.set_rollout("acme", "routing", {"live": 2}, None, "ann")
@@ -220,6 +223,7 @@ def test_versions_of_another_bundle_do_not_answer_until_they_are_sent_again(
     assert (again.version, again.backbone, again.report) == (1, OTHER, {"n": 2})
     assert other.version("acme", "routing", 1) == again
     assert other.route("acme", "routing", None).digest == version.digest
+    assert other.routes().foreign() == {BACKBONE: 1}
     other.close()
 
 
@@ -268,3 +272,19 @@ def test_another_process_sees_a_change_when_it_reads_anew(state: Path, registry:
 def test_an_adapter_that_nobody_published_cannot_be_read(registry: Registry) -> None:
     with pytest.raises(AdapterUnreadable, match=OTHER):
         registry.load_adapter(OTHER, MANIFEST)
+
+
+def test_windows_come_with_the_route_and_survive_a_restart(state: Path, registry: Registry) -> None:
+    registry.publish("acme", "routing", package(), {}, "ann")
+    sent = package(windows={"overlap": 4, "max": 8})
+    registry.publish("acme", "routing", sent, {}, "ann")
+    assert registry.route("acme", "routing", 1).windows is None
+    assert registry.route("acme", "routing", 2).windows == Windows(4, 8)
+    registry.set_rollout("acme", "routing", {"live": 1, "shadow": [2]}, None, "ann")
+    registry.close()
+    again = Registry.open(state, BACKBONE)
+    live = again.route("acme", "routing", None)
+    assert live.windows is None
+    assert [shadow.windows for shadow in live.shadows] == [Windows(4, 8)]
+    assert again.load_adapter(sent.digest, MANIFEST).digest == sent.digest
+    again.close()

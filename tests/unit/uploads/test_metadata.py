@@ -5,6 +5,7 @@ import pytest
 
 from service.engine.errors import InvalidAdapter
 from service.engine.findings import Findings
+from service.engine.windows import Windows
 from service.uploads.limits import UploadLimits
 from service.uploads.metadata import Metadata, ReadMetadata, read_metadata
 from tests.fakes.manifests import BACKBONE
@@ -52,12 +53,16 @@ def test_every_field_is_kept() -> None:
         "owner": "support",
         "card": "# Card",
         "backbone_digest": BACKBONE,
+        "dedicated": True,
         "calibrated": True,
         "temperature": 2,
+        "windows": {"overlap": 64, "max": 8},
     }
     document = document_of(**fields)
     assert document.model_dump(mode="json") == {"labels": ["a", "b"], **fields}
     assert document.answering()["temperature"] == 2.0
+    assert document.answering()["windows"] == {"overlap": 64, "max": 8}
+    assert document.cuts == Windows(64, 8)
 
 
 @pytest.mark.parametrize("moment", ["2025-03-31", "2025-03-31T12:00:00Z", "20250331"])
@@ -150,3 +155,21 @@ def test_a_temperature_may_be_fitted_where_there_is_a_hold_out() -> None:
 
 def test_labels_are_missing() -> None:
     assert problems_of(b"{}") == {"metadata/labels": "is missing"}
+
+
+@pytest.mark.parametrize(
+    ("windows", "where"),
+    [
+        ({"overlap": 64}, "metadata/windows/max"),
+        ({"max": 8}, "metadata/windows/overlap"),
+        ({"overlap": -1, "max": 8}, "metadata/windows/overlap"),
+        ({"overlap": 64, "max": 1}, "metadata/windows/max"),
+        ({"overlap": 64, "max": 65}, "metadata/windows/max"),
+        ({"overlap": 64.5, "max": 8}, "metadata/windows/overlap"),
+        ({"overlap": 64, "max": 8, "pool": "max"}, "metadata/windows/pool"),
+        ([64, 8], "metadata/windows"),
+    ],
+)
+def test_windows_that_cannot_be_are_named(windows: object, where: str) -> None:
+    data = json.dumps({"labels": ["a", "b"], "windows": windows}).encode()
+    assert problems_of(data).keys() == {where}

@@ -216,3 +216,23 @@ def test_an_unreadable_config_is_refused_and_the_tensors_judged(config: bytes, r
 
 def test_an_archive_that_cannot_be_read_does_not_hide_problems_of_the_metadata() -> None:
     assert set(problems_of(b"nothing", b"{}")) == {"package", "metadata/labels"}
+
+
+def test_windows_are_a_part_of_the_identity() -> None:
+    package = zip_of(files_of(MANIFEST))
+    plain = opened(package)
+    own, other = (
+        opened(package, metadata_of(windows={"max": 8, "overlap": overlap})) for overlap in (4, 5)
+    )
+    assert len({plain.digest, own.digest, other.digest}) == 3
+    assert "windows" not in plain.identity["metadata"]  # or older versions would be others
+    assert own.identity["metadata"]["windows"] == {"overlap": 4, "max": 8}
+
+
+def test_windows_that_overlap_too_far_for_the_backbone_are_refused() -> None:
+    half = MANIFEST.max_length // 2
+    package = zip_of(files_of(MANIFEST))
+    opened(package, metadata_of(windows={"overlap": half - 1, "max": 8}))
+    problems = problems_of(package, metadata_of(windows={"overlap": half, "max": 8}))
+    assert problems.keys() == {"metadata/windows/overlap"}
+    assert str(MANIFEST.max_length) in problems["metadata/windows/overlap"]

@@ -18,7 +18,7 @@ def test_bad_inputs_are_counted_by_reason() -> None:
     )
     sketch = Sketch.empty(4)
     sketch.add(rows, None, None, None)
-    assert bad_inputs(sketch) == {"empty": 2, "truncated": 4, "replaced": 1}
+    assert bad_inputs(sketch) == {"empty": 2, "truncated": 4, "replaced": 1, "undecodable": 0}
 
 
 def test_every_reason_that_the_metrics_have_is_counted() -> None:

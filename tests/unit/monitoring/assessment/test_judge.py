@@ -335,7 +335,12 @@ def test_bad_inputs_add_up_over_buckets(desk: Judged, tenant: Tenant) -> None:
             ),
         )
     desk.settle()
-    assert desk.memo(ACME).bad_inputs == {"truncated": 9, "empty": 6, "replaced": 3}
+    assert desk.memo(ACME).bad_inputs == {
+        "truncated": 9,
+        "empty": 6,
+        "replaced": 3,
+        "undecodable": 0,
+    }
 
 
 def test_labels_are_counted_once_for_each_prediction(desk: Judged, tenant: Tenant) -> None:

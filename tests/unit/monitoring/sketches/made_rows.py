@@ -64,7 +64,7 @@ def part_of(rows: Rows, start: int, stop: int) -> Rows:
     """Return the rows from start to stop, as a frame that held only these."""
     embedded = (rows.embedded >= start) & (rows.embedded < stop)
     based = (rows.based >= start) & (rows.based < stop)
-    whole = ("embedded", "embeddings", "based", "base_embeddings")
+    whole = ("embedded", "embeddings", "based", "base_embeddings", "images")
     return replace(
         rows,
         **{
@@ -76,6 +76,7 @@ def part_of(rows: Rows, start: int, stop: int) -> Rows:
         embeddings=rows.embeddings[embedded],
         based=rows.based[based] - start,
         base_embeddings=rows.base_embeddings[based],
+        images=None if rows.images is None else rows.images.rows(slice(start, stop)),
     )
 
 

@@ -1,0 +1,100 @@
+"""The part: a hidden folder beside `--out`, in which a bundle lies until it is proven.
+
+    .NAME.part-XXXXXXXX/
+        lock      held by the export that writes there, for as long as it lives
+        bundle/   what is renamed to NAME
+
+An export that is killed leaves its part behind, as large as the model. The next one to the same
+place removes it: whose lock can be had is dead.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+_LOCK = "lock"
+_BUNDLE = "bundle"
+
+
+@contextlib.contextmanager
+def part_beside(out: Path) -> Iterator[Path]:
+    """Give an empty folder on the same disk as `out`; remove what is left there afterwards.
+
+    First it removes the parts that dead exports to `out` left behind.
+    """
+    _sweep(out)
+    folder, lock = _begin(out)
+    try:
+        bundle = folder / _BUNDLE
+        bundle.mkdir()
+        yield bundle
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.close()
+
+
+def _begin(out: Path) -> tuple[Path, IO[str]]:
+    """Return a new part and its lock, held."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_prefix(out), dir=out.parent))
+        lock = _locked(folder)
+        if lock is not None:
+            return folder, lock
+        # Another export began at this moment and took the new folder, without a lock yet, for a
+        # dead one's.
+
+
+def _sweep(out: Path) -> None:
+    """Remove the parts of exports to `out` that are no more, if they are this user's."""
+    ours = re.compile(re.escape(_prefix(out)) + "[a-z0-9_]{8}")
+    for folder in out.parent.iterdir():
+        if not ours.fullmatch(folder.name) or not _is_own_folder(folder):
+            continue
+        with contextlib.suppress(PermissionError):
+            lock = _locked(folder)
+            if lock is not None:
+                with lock:
+                    shutil.rmtree(folder)
+
+
+def _is_own_folder(path: Path) -> bool:
+    """Return whether this is a folder, and no link to one, that this user made."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:  # its export ended meanwhile
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+
+
+def _locked(folder: Path) -> IO[str] | None:
+    """Return the part's lock, held; None where another process has it or removed the part."""
+    file = folder / _LOCK
+    try:
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link: no export made it
+            return None
+        raise
+    lock = os.fdopen(handle, "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(lock.fileno()).st_nlink:  # or it was removed before it was locked
+            return lock
+    except BlockingIOError:
+        pass
+    lock.close()
+    return None
+
+
+def _prefix(out: Path) -> str:
+    return f".{out.name}.part-"
