@@ -268,16 +268,16 @@ def settings_table(kind: type[BaseSettings], variable: Callable[[str], str]) -> 
     """Return the lines of a table of settings; `variable` names the variable of a field."""
     lines = ["| variable | type | default | meaning |", "| --- | --- | --- | --- |"]
     for name, field in kind.model_fields.items():
-        default = "needed" if field.is_required() else _shown(field.default)
+        default = "needed" if field.is_required() else _shown(field.default, "bytes" in name)
         told = _type_name(field.annotation).replace("|", "\\|")
         lines.append(f"| `{variable(name)}` | {told} | {default} | {field.description} |")
     return lines
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, is_bytes: bool) -> str:
     if value is None:
         return "not set"
-    if isinstance(value, int) and value % _MIB == 0 and value:
+    if is_bytes and isinstance(value, int) and value % _MIB == 0 and value:
         return f"`{value}` ({value // _MIB} MiB)"
     return f"`{value}`"
 

@@ -14,7 +14,7 @@ from examples.demo.plain_peft import peft_probabilities
 from examples.demo.screen import Screen
 from service.engine.bundle import Bundle
 
-_STEPS = ("load", "trace", "prove")
+_STEPS = ("load", "trace", "prove", "precisions")
 _REUSED = "taken from the last run"
 
 

@@ -55,7 +55,7 @@ def breaches(found: Measured, cost: Cost | None, tolerance: Tolerance) -> list[s
     `cost` is None where the set has no labels. A figure that is not a number lies outside.
     """
     return [
-        f"{what} {value:.2g} ({sign} {limit:g} allowed)"
+        f"{what} {value:.3g} ({sign} {limit:g} allowed)"
         for what, value, limit, sign in _compared(found, cost, tolerance)
         if not (value >= limit if sign == "at least" else value <= limit)
     ]

@@ -39,7 +39,7 @@ def show_bundle(screen: Screen, path: Path) -> None:
         "takes": _takes(manifest),
         "adapters": _adapters(manifest, kinds),
         "head": " -> ".join(step.module or step.kind for step in manifest.head.steps),
-        "an adapter brings": list(manifest.head.missing) or "nothing but LoRA",
+        "an adapter brings": _brings(manifest),
         "source files": f"{len(source.files)}, each with its digest",
         "exported": f"{manifest.exported_at} by {manifest.exported_by}",
         "with": [f"{name} {version}" for name, version in sorted(manifest.versions.items())],
@@ -49,7 +49,11 @@ def show_bundle(screen: Screen, path: Path) -> None:
     screen.line("")
     screen.table(
         ("variant", "compute", "proven on", ">worst error", ">labels agree", ">tokens/s", ">bytes"),
-        [row for name, variant in manifest.variants.items() for row in _rows(name, variant, sizes)],
+        [
+            row
+            for name, variant in manifest.variants.items()
+            for row in _rows(name, manifest.task, variant, sizes)
+        ],
     )
     screen.line("")
     screen.table(
@@ -78,7 +82,15 @@ def _adapters(manifest: Manifest, kinds: list[str]) -> str:
     )
 
 
-def _rows(name: str, variant: Variant, sizes: dict[str, int | None]) -> list[tuple[object, ...]]:
+def _brings(manifest: Manifest) -> list[str] | str:
+    if manifest.dedicated is not None:
+        return "nothing: it takes none"
+    return list(manifest.head.missing) or "nothing but LoRA"
+
+
+def _rows(
+    name: str, task: str, variant: Variant, sizes: dict[str, int | None]
+) -> list[tuple[object, ...]]:
     """Return a line for each proof of a variant: against `peft`, and on each provider."""
     size = _graph_bytes(variant, sizes)
     rows: list[tuple[object, ...]] = []
@@ -88,7 +100,7 @@ def _rows(name: str, variant: Variant, sizes: dict[str, int | None]) -> list[tup
             (
                 name,
                 variant.compute,
-                f"peft, {parity.texts} texts",
+                f"peft, {parity.texts} {task}s",
                 f"{parity.max_probability_error:.1e}",
                 f"{parity.label_agreement:.1%}",
                 round(variant.tokens_per_second),

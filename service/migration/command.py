@@ -86,8 +86,11 @@ def migrate(
             judged = list(
                 _judged(state, to, from_bundle, only or (), accuracy_drop_max, rows_max, provider)
             )
+    if only and not judged:
+        raise typer.BadParameter(f"{from_state} has no adapter called {' or '.join(only)}")
     _tell(screen, judged, moved, published=publish)
-    if not all(finding.moves for one in judged for finding in one.findings):
+    findings = [finding for one in judged for finding in one.findings]
+    if not all(_goes(finding, unmeasured=unmeasured) for finding in findings):
         raise typer.Exit(REFUSED)
 
 
@@ -135,15 +138,18 @@ def _moved(
     known = {tenant.name: tenant for tenant in state.tenants()}
     for one in judged:
         moving = {
-            finding.version
-            for finding in one.findings
-            if finding.moves or (unmeasured and finding.status == "not measured")
+            finding.version for finding in one.findings if _goes(finding, unmeasured=unmeasured)
         }
         if one.household.rollout.live not in moving:
             continue
         mover.ensure_tenant(known[one.household.rollout.tenant])
         chosen = [each for each in one.household.placed if each.version.version in moving]
         yield mover.move(state, one.household, chosen)
+
+
+def _goes(finding: "Finding", *, unmeasured: bool) -> bool:
+    """Return whether a version is sent: it moves, or was not measured and shall all the same."""
+    return finding.moves or (unmeasured and finding.status == "not measured")
 
 
 def _require_bundle(client: Client, to: Path) -> None:

@@ -111,7 +111,10 @@ def restore(
             }
         )
         return
-    typer.echo(f"{state} is as it was at {manifest.made_at}; next: tenantry serve --state {state}")
+    typer.echo(
+        f"{state} is as it was at {manifest.made_at};"
+        f" next: tenantry serve --bundle BUNDLE --state {state}"
+    )
 
 
 @state.command("rotate-keys")

@@ -84,5 +84,5 @@ def test_triton_s_client_sends_files_as_bytes_or_as_base64(
 
 def test_a_request_that_hugging_face_s_client_cannot_make_is_told_in_its_form(url: str) -> None:
     answer = httpx.post(f"{url}/hf/{MODEL}", content=b"no image")
-    assert answer.status_code == 422
-    assert answer.json()["error"].endswith("[unsupported-image]")
+    assert answer.status_code == 415
+    assert answer.json()["error"].endswith("[wrong-media-type]")

@@ -545,7 +545,7 @@ def test_backup_and_restore_from_the_command_line(state: Path, run: Run, target:
     restored = target.with_name("restored")
     status, out, _ = run("restore", str(target), "--state", str(restored))
     assert status == 0
-    assert f"next: tenantry serve --state {restored}" in out
+    assert f"next: tenantry serve --bundle BUNDLE --state {restored}" in out
     again = run("restore", str(target), "--state", str(restored))
     assert (again[0], "is not empty" in again[2]) == (1, True)
     assert run("backup", str(target), "--state", str(state))[0] == 1
