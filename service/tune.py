@@ -6,7 +6,6 @@ from typing import Annotated
 
 import orjson
 import typer
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -132,7 +131,7 @@ def _write(state: Path, bundle: Bundle, work: Workload, wanted: Wanted, found: F
 
 
 def _table(found: Found) -> Table:
-    table = Table(title="fastest first", title_justify="left", box=SIMPLE)
+    table = Table(title="fastest first", title_justify="left", box=None, pad_edge=False)
     table.add_column("what", no_wrap=True)
     for name in ("threads", "pass", "block", "step", "tokens/s", "alone", "error", "labels"):
         table.add_column(name, justify="right", no_wrap=True)

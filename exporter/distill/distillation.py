@@ -271,8 +271,17 @@ def _difference(file: Path, run: dict[str, Any]) -> str:
         before = orjson.loads(file.read_bytes())
     except orjson.JSONDecodeError:
         return "everything: its run.json is damaged"
-    keys = sorted(key for key in {*before, *run} if before.get(key) != run.get(key))
-    return ", ".join(keys)
+    was, now = _flat(before), _flat(run)
+    keys = sorted(key for key in {*was, *now} if was.get(key) != now.get(key))
+    return ", ".join(f"{key} (was {was.get(key)}, is {now.get(key)})" for key in keys)
+
+
+def _flat(run: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Return the settings by their dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in run.items():
+        found |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
+    return found
 
 
 def _encode(parts: _Parts, examples: Sequence[Example]) -> tuple[Encoded, Encoded]:

@@ -9,6 +9,7 @@ whether a variant computes what fp32 computes, and not what it costs in accuracy
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,18 @@ class CalibrationSet:
         return CalibrationSet(self.name, self.inputs[rows], classes, self.labels)
 
 
+def require_rows(file: Path) -> None:
+    """Raise `UnusableData` where a file has fewer lines than a measurement needs."""
+    with file.open("rb") as lines:
+        count = sum(1 for _ in islice((line for line in lines if line.strip()), ROWS_MIN))
+    if count < ROWS_MIN:
+        raise UnusableData(f"{file}: {count} rows; a measurement needs {ROWS_MIN}")
+
+
 def read_calibration(file: Path, bundle: Bundle) -> CalibrationSet:
     """Read a calibration set; raise `UnusableData` naming the line that is wrong."""
+    require_rows(file)
     rows = _rows(file, bundle.manifest.task)
-    if len(rows) < ROWS_MIN:
-        raise UnusableData(f"{file}: {len(rows)} rows; a measurement needs {ROWS_MIN}")
     order = np.random.default_rng(_SEED).permutation(len(rows))[:ROWS_MAX]
     rows = [rows[i] for i in order]
     named = [row["label"] for row in rows if row.get("label") is not None]

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporter.errors import ProofFailed, UnusableData
-from exporter.precision.calibration import CalibrationSet, random_set, read_calibration
+from exporter.precision.calibration import (
+    CalibrationSet,
+    random_set,
+    read_calibration,
+    require_rows,
+)
 from exporter.precision.catalogue import AUTO, Precision, precisions_named
 from exporter.precision.making import Variants, make_variants
 from exporter.proof import prepare, random_samples
@@ -32,6 +37,8 @@ def choose_precisions(names: tuple[str, ...], calibration: Path | None) -> Choic
     """
     if calibration is not None and not calibration.is_file():
         raise UnusableData(f"--calibration {calibration}: there is no such file")
+    if calibration is not None:
+        require_rows(calibration)  # before the long work
     precisions = precisions_named(names, calibrated=calibration is not None)
     return Choice(precisions, names == (AUTO,), calibration)
 

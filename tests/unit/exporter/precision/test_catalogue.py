@@ -41,6 +41,17 @@ def test_a_calibration_set_that_is_not_there_is_refused_before_the_long_work(
         choose_precisions(("auto",), tmp_path / "absent.jsonl")
 
 
+def test_a_calibration_set_that_is_too_small_is_refused_before_the_long_work(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "set.jsonl"
+    file.write_bytes(b'{"text": "a"}\n\n' * 31)
+    with pytest.raises(UnusableData, match="31 rows; a measurement needs 32"):
+        choose_precisions(("auto",), file)
+    file.write_bytes(b'{"text": "a"}\n' * 32)
+    assert choose_precisions(("auto",), file).calibration == file
+
+
 def test_only_auto_leaves_out_what_does_not_pass() -> None:
     assert choose_precisions(("auto",), None).is_auto
     assert not choose_precisions(("bf16",), None).is_auto
