@@ -1,6 +1,5 @@
 """Exporting: load, wire, trace, prove, and only then write the bundle, all of it or nothing."""
 
-import os
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from exporter.dedicated import dedicated_manifest, own_classes, prove_dedicated
 from exporter.errors import ExportFailed, ProofFailed, UnreadableModel, UnsupportedModel
 from exporter.families.family import Family, ImageFamily
 from exporter.merge import load_merged
-from exporter.parts import part_beside
+from exporter.parts import part_beside, put_in_place
 from exporter.precision.catalogue import AUTO
 from exporter.precision.choice import add_precisions, choose_precisions
 from exporter.proof import prove
@@ -155,7 +154,7 @@ def export_bundle(request: Request, progress: Progress) -> Bundle:
         files = {**files, SBOM_FILE: digest.of_file(part / SBOM_FILE)}
         manifest = manifest.model_copy(update={"files": files})
         (part / MANIFEST).write_bytes(canonical(manifest))
-        _put_in_place(part, out)
+        put_in_place(part, out)
     return open_bundle(out)
 
 
@@ -317,25 +316,3 @@ def _why(parity: Parity) -> str:
         f" {parity.max_embedding_error:.2e}, alone against mixed"
         f" {parity.max_neighbour_error:.2e}; allowed {parity.tolerance:.0e}"
     )
-
-
-def _put_in_place(part: Path, out: Path) -> None:
-    """Make the finished bundle durable and give it its name in one step."""
-    for file in part.iterdir():
-        file.chmod(0o644)
-        with file.open("rb") as handle:
-            os.fsync(handle.fileno())
-    part.chmod(0o755)
-    _sync_folder(part)
-    if out.is_dir():
-        out.rmdir()
-    part.rename(out)
-    _sync_folder(out.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

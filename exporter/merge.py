@@ -22,7 +22,7 @@ from exporter.backbone import wire
 from exporter.banked import Banks
 from exporter.class_names import merged_names
 from exporter.errors import ProofFailed, UnreadableModel, UnsupportedModel
-from exporter.source import LoadedModel, fresh_heads_expected, load_model
+from exporter.source import LoadedModel, load_model, loaded_for
 from service.engine import digest
 from service.engine.errors import InvalidAdapter
 from service.engine.findings import Findings
@@ -94,7 +94,7 @@ def load_merged(
     folder = read_adapter_folder(adapter)
     base = load_model(model, revision)
     names = merged_names(base.model.config, adapter, labels)
-    fresh, lost = _load_base(base, len(names))
+    fresh, lost = loaded_for(base, len(names))
     absent = lost - folder.modules
     tuned = _with_adapter(fresh, folder)
     inputs = _probes(base)
@@ -128,24 +128,6 @@ def _probes(base: LoadedModel) -> list[Mapping[str, torch.Tensor]]:
     rng = np.random.default_rng(0)
     drawn = [rng.standard_normal(shape, dtype=np.float32) for _ in _PROBES]
     return [{"pixel_values": torch.from_numpy(pixels)} for pixels in drawn]
-
-
-def _load_base(base: LoadedModel, labels: int) -> tuple[PreTrainedModel, set[str]]:
-    """Return the base for so many labels, and the modules that it holds no weights of."""
-    with fresh_heads_expected():
-        model, info = type(base.model).from_pretrained(
-            base.path,
-            num_labels=labels,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            attn_implementation="eager",
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            dtype="float32",
-        )
-    keys = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
-    return model.eval(), {key.rpartition(".")[0] for key in keys}
 
 
 def _with_adapter(base: PreTrainedModel, folder: AdapterFolder) -> PeftModel:

@@ -1,11 +1,11 @@
-"""The part: a hidden folder beside `--out`, in which a bundle lies until it is proven.
+"""The part: a hidden folder beside `--out`, in which a folder is written until it is whole.
 
     .NAME.part-XXXXXXXX/
-        lock      held by the export that writes there, for as long as it lives
+        lock      held by whoever writes there, for as long as it lives
         bundle/   what is renamed to NAME
 
-An export that is killed leaves its part behind, as large as the model. The next one to the same
-place removes it: whose lock can be had is dead.
+An export, or a distillation, that is killed leaves its part behind, as large as the model. The next
+one to the same place removes it: whose lock can be had is dead.
 """
 
 import contextlib
@@ -39,6 +39,28 @@ def part_beside(out: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         lock.close()
+
+
+def put_in_place(part: Path, out: Path) -> None:
+    """Make a finished folder durable and give it its name in one step."""
+    for file in part.iterdir():
+        file.chmod(0o644)
+        sync(file)
+    part.chmod(0o755)
+    sync(part)
+    if out.is_dir():
+        out.rmdir()
+    part.rename(out)
+    sync(out.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _begin(out: Path) -> tuple[Path, IO[str]]:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
 
-from exporter.source import LoadedModel, fresh_heads_expected
+from exporter.source import LoadedModel, loaded_for
 from service.engine.adapter import Adapter, FloatArray, read_adapter, read_tensors
 from service.engine.bundle import Bundle, ImageInput, Manifest, Parity
 from service.engine.forward import Forward, Member
@@ -128,17 +128,7 @@ def make_reference(
     """
     labels = int(config.pop("labels"))
     torch.manual_seed(_SEED + number)
-    with fresh_heads_expected():
-        model = type(loaded.model).from_pretrained(
-            loaded.path,
-            num_labels=labels,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            attn_implementation="eager",
-            ignore_mismatched_sizes=True,
-            dtype="float32",
-        )
+    model, _ = loaded_for(loaded, labels)
     saved = sorted({m.split(".")[0] for m in (*manifest.head.missing, _last_module(manifest))})
     saved = [_top_module(model, name) for name in saved]
     task = TaskType.SEQ_CLS if manifest.task == "text" else None  # `peft` has none for images

@@ -183,6 +183,28 @@ def digests_of(path: Path) -> dict[str, str]:
     return {file.name: digest.of_file(file) for file in sorted(files)}
 
 
+def loaded_for(loaded: LoadedModel, labels: int) -> tuple[PreTrainedModel, frozenset[str]]:
+    """Load a checkpoint again, with a head for so many labels, in float32.
+
+    Returns the model and the modules that the checkpoint held no weights of, or of another size:
+    they are drawn at random.
+    """
+    with fresh_heads_expected():
+        model, info = type(loaded.model).from_pretrained(
+            loaded.path,
+            num_labels=labels,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            attn_implementation="eager",
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            dtype="float32",
+        )
+    keys = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
+    return model.eval(), frozenset(key.rpartition(".")[0] for key in keys)
+
+
 @contextlib.contextmanager
 def fresh_heads_expected() -> Iterator[None]:
     """Keep `transformers` from warning of heads that a pre-trained checkpoint never holds."""

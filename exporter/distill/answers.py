@@ -7,7 +7,6 @@ Each piece is whole on disk or not there, so an interrupted run asks only for wh
 batches are the same each time, and so are the answers.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from exporter.distill.compute import Compute
 from exporter.distill.losses import mean_state
 from exporter.distill.student import encoder_of
 from exporter.errors import DistillationFailed
+from exporter.parts import sync
 
 _TOKENS = 4096  # of a batch
 _PIECE = 16  # batches
@@ -120,8 +120,7 @@ def _write(file: Path, piece: dict[str, Tensor]) -> None:
     part = file.with_suffix(".part")
     try:
         save_file(piece, part)
-        with part.open("rb") as handle:
-            os.fsync(handle.fileno())
+        sync(part)
         part.rename(file)
     except (OSError, SafetensorError) as error:
         raise DistillationFailed(

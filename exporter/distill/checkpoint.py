@@ -9,7 +9,6 @@ wherever the machine stops there is a whole one: the two newest are kept, since 
 what it said it had. Nothing is pickled.
 """
 
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from exporter.errors import DistillationFailed
+from exporter.parts import sync
 from service.engine import digest
 
 _KEPT = 2
@@ -74,10 +74,10 @@ class Checkpoints:
             document = {**asdict(checkpoint.progress), "files": files}
             (part / _STATE).write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
             for file in part.iterdir():
-                _sync(file)
-            _sync(part)
+                sync(file)
+            sync(part)
             part.rename(place)
-            _sync(self._folder)
+            sync(self._folder)
         except (OSError, SafetensorError) as error:
             raise DistillationFailed(
                 f"a checkpoint could not be written below {self._folder}: {error}; make room, and"
@@ -142,11 +142,3 @@ def restore_optimiser(
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return copies on the host that share no memory: safetensors refuses what does."""
     return {name: t.detach().to("cpu", copy=True).contiguous() for name, t in tensors.items()}
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

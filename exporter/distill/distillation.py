@@ -5,10 +5,8 @@ answers, the newest checkpoints. The same command finds it and continues; anothe
 """
 
 import fcntl
-import os
 import shlex
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -34,6 +32,7 @@ from exporter.distill.student import save_student, student_of_folder, student_of
 from exporter.distill.training import Material, Recipe, Training
 from exporter.errors import DistillationFailed, UnreadableModel, UnsupportedModel
 from exporter.merge import load_merged
+from exporter.parts import part_beside, put_in_place
 from exporter.source import LoadedModel, load_model
 from service.engine import digest
 
@@ -306,26 +305,14 @@ def _compare(parts: _Parts) -> Comparison:
 def _write(out: Path, parts: _Parts, document: dict[str, Any]) -> None:
     """Write the student's folder, all of it or nothing."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{out.name}.part-", dir=out.parent))
     try:
-        save_student(parts.student.cpu(), parts.student_source, part)
-        (part / CARD_FILE).write_text(card(document, parts.teacher.licence), encoding="utf-8")
-        data = orjson.dumps(document, option=orjson.OPT_INDENT_2)
-        (part / REPORT_FILE).write_bytes(data + b"\n")
-        for file in part.iterdir():
-            file.chmod(0o644)
-            handle = os.open(file, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-        part.chmod(0o755)
-        if out.is_dir():
-            out.rmdir()
-        part.rename(out)
+        with part_beside(out) as part:
+            save_student(parts.student.cpu(), parts.student_source, part)
+            (part / CARD_FILE).write_text(card(document, parts.teacher.licence), encoding="utf-8")
+            data = orjson.dumps(document, option=orjson.OPT_INDENT_2)
+            (part / REPORT_FILE).write_bytes(data + b"\n")
+            put_in_place(part, out)
     except OSError as error:
         raise DistillationFailed(
             f"{out} could not be written: {error}; make room, and the same command continues"
         ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

@@ -10,7 +10,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from exporter.errors import UnsupportedModel
 from exporter.families.catalogue import family_of
-from exporter.source import LoadedModel, fresh_heads_expected
+from exporter.source import LoadedModel, fresh_heads_expected, loaded_for
 
 
 def taken_layers(layers: int, wanted: int) -> tuple[int, ...]:
@@ -54,17 +54,7 @@ def student_of_layers(teacher: LoadedModel, wanted: int, classes: Sequence[str])
 def student_of_folder(student: LoadedModel, classes: Sequence[str], seed: int) -> PreTrainedModel:
     """Return the student that a checkpoint begins as; its head is drawn anew where it must be."""
     torch.manual_seed(seed)
-    with fresh_heads_expected():
-        model = AutoModelForSequenceClassification.from_pretrained(
-            student.path,
-            num_labels=len(classes),
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            ignore_mismatched_sizes=True,
-            attn_implementation="eager",
-            dtype="float32",
-        )
+    model, _ = loaded_for(student, len(classes))
     _name_classes(model.config, classes)
     return _checked(model)
 

@@ -7,9 +7,9 @@ from transformers import PreTrainedModel
 
 from exporter.banked import Banks
 from exporter.families.family import AssembledImages
+from exporter.families.heads import under_one_layer
 from exporter.images.convolutional import ConvNextBlock, ConvolutionalEncoder
 from exporter.images.parts import banked, tokens_of
-from service.engine.bundle import HeadStep, ImageInput
 
 _POINTWISE = ("pwconv1", "pwconv2")
 _HALVING = "downsampling_layer.1"  # a convolution of 2 x 2, where a stage begins with one
@@ -66,18 +66,9 @@ class ConvNext:
                         scale=getattr(layer, "layer_scale_parameter", None),
                     )
                 )
+        encoder = ConvolutionalEncoder(steps, base.layernorm)
         hidden = int(config.hidden_sizes[-1])
-        return AssembledImages(
-            encoder=ConvolutionalEncoder(steps, base.layernorm),
-            head=(HeadStep(kind="linear", module="classifier", in_features=hidden),),
-            hidden_size=hidden,
-            image=ImageInput(
-                channels=config.num_channels,
-                height=size[0],
-                width=size[1],
-                tokens=tokens_of(size),
-            ),
-        )
+        return under_one_layer(encoder, config, size, hidden=hidden, tokens=tokens_of(size))
 
 
 class ConvNextV2(ConvNext):

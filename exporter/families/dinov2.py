@@ -9,9 +9,9 @@ from transformers import PreTrainedModel
 from exporter.banked import Banks
 from exporter.errors import UnsupportedModel
 from exporter.families.family import AssembledImages, activation_named
+from exporter.families.heads import under_one_layer
 from exporter.images.parts import Attention, FeedForward, GatedFeedForward
 from exporter.images.transformer import PatchTokens, VisionLayer, VisionParts, VisionTransformer
-from service.engine.bundle import HeadStep, ImageInput
 
 _ATTENTION = (
     "attention.attention.query",
@@ -99,16 +99,13 @@ class Dinov2:
         tokens = PatchTokens(projection, before, positions[1:])
         layers = [_layer(base, i, banks, config) for i in range(config.num_hidden_layers)]
         hidden = int(config.hidden_size)
-        return AssembledImages(
-            encoder=VisionTransformer(tokens, layers, base.layernorm, patches_too=True),
-            head=(HeadStep(kind="linear", module="classifier", in_features=2 * hidden),),
-            hidden_size=hidden,
-            image=ImageInput(
-                channels=config.num_channels,
-                height=size[0],
-                width=size[1],
-                tokens=len(before) + len(positions) - 1,
-            ),
+        return under_one_layer(
+            VisionTransformer(tokens, layers, base.layernorm, patches_too=True),
+            config,
+            size,
+            hidden=hidden,
+            tokens=len(before) + len(positions) - 1,
+            pooled=2 * hidden,
         )
 
 

@@ -1,7 +1,11 @@
-"""The heads of sequence classification that several families share, as steps."""
+"""The heads that several families share, as steps, and what wears one."""
+
+from torch import nn
+from transformers import PretrainedConfig
 
 from exporter.errors import UnsupportedModel
-from service.engine.bundle import HeadStep
+from exporter.families.family import AssembledImages
+from service.engine.bundle import HeadStep, ImageInput
 
 Steps = tuple[HeadStep, ...]
 
@@ -19,4 +23,28 @@ def dense_head(dense: str, activation: object, last: str, hidden: int) -> Steps:
         HeadStep(kind="linear", module=dense, in_features=hidden, out_features=hidden),
         HeadStep(kind=activation),
         HeadStep(kind="linear", module=last, in_features=hidden),
+    )
+
+
+def under_one_layer(
+    encoder: nn.Module,
+    config: PretrainedConfig,
+    size: tuple[int, int],
+    *,
+    hidden: int,
+    tokens: int,
+    module: str = "classifier",
+    pooled: int | None = None,
+) -> AssembledImages:
+    """Return an encoder of images of (height, width), whose head is one linear layer.
+
+    The head takes `pooled` numbers, `hidden` where nothing is said; an image costs `tokens`.
+    """
+    return AssembledImages(
+        encoder=encoder,
+        head=(HeadStep(kind="linear", module=module, in_features=pooled or hidden),),
+        hidden_size=hidden,
+        image=ImageInput(
+            channels=config.num_channels, height=size[0], width=size[1], tokens=tokens
+        ),
     )

@@ -7,9 +7,9 @@ from transformers import PreTrainedModel
 
 from exporter.banked import Banks
 from exporter.families.family import AssembledImages
+from exporter.families.heads import under_one_layer
 from exporter.images.convolutional import ConvolutionalEncoder, ConvolutionStep, ResidualBlock
 from exporter.images.parts import banked, tokens_of
-from service.engine.bundle import HeadStep, ImageInput
 
 _STEM = "embedder.embedder"
 
@@ -75,15 +75,11 @@ class ResNet:
         base: Any = getattr(model, self.encoder)
         steps: list[nn.Module] = [_step(base, _STEM, banks), base.embedder.pooler]
         steps += [_block(base, block, banks) for block in _blocks(base)]
-        hidden = int(config.hidden_sizes[-1])
-        return AssembledImages(
-            encoder=ConvolutionalEncoder(steps, nn.Identity()),
-            head=(HeadStep(kind="linear", module="classifier.1", in_features=hidden),),
-            hidden_size=hidden,
-            image=ImageInput(
-                channels=config.num_channels,
-                height=size[0],
-                width=size[1],
-                tokens=tokens_of(size),
-            ),
+        return under_one_layer(
+            ConvolutionalEncoder(steps, nn.Identity()),
+            config,
+            size,
+            hidden=int(config.hidden_sizes[-1]),
+            tokens=tokens_of(size),
+            module="classifier.1",
         )

@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 from exporter.banked import Banks
 from exporter.errors import UnsupportedModel
 from exporter.families.family import AssembledImages, activation_named, refuse
+from exporter.families.heads import under_one_layer
 from exporter.images.parts import FeedForward, banked, tokens_of
 from exporter.images.windows import (
     Merging,
@@ -16,7 +17,6 @@ from exporter.images.windows import (
     Windows,
     WindowTransformer,
 )
-from service.engine.bundle import HeadStep, ImageInput
 
 _ATTENTION = (
     "attention.self.query",
@@ -112,14 +112,4 @@ class Swin:
             patches.patch_embeddings.projection, padding, patches.norm, steps, base.layernorm
         )
         hidden = int(base.num_features)
-        return AssembledImages(
-            encoder=encoder,
-            head=(HeadStep(kind="linear", module="classifier", in_features=hidden),),
-            hidden_size=hidden,
-            image=ImageInput(
-                channels=config.num_channels,
-                height=size[0],
-                width=size[1],
-                tokens=tokens_of(size),
-            ),
-        )
+        return under_one_layer(encoder, config, size, hidden=hidden, tokens=tokens_of(size))

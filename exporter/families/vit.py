@@ -9,9 +9,9 @@ from transformers import PreTrainedModel
 from exporter.banked import Banks
 from exporter.errors import UnsupportedModel
 from exporter.families.family import AssembledImages, activation_named
+from exporter.families.heads import under_one_layer
 from exporter.images.parts import Attention, FeedForward
 from exporter.images.transformer import PatchTokens, VisionLayer, VisionParts, VisionTransformer
-from service.engine.bundle import HeadStep, ImageInput
 
 _ATTENTION = (
     "attention.attention.query",
@@ -82,18 +82,9 @@ class Vit:
             positions[count:],
         )
         layers = [_layer(base, i, banks, config) for i in range(config.num_hidden_layers)]
+        encoder = VisionTransformer(tokens, layers, base.layernorm, patches_too=False)
         hidden = int(config.hidden_size)
-        return AssembledImages(
-            encoder=VisionTransformer(tokens, layers, base.layernorm, patches_too=False),
-            head=(HeadStep(kind="linear", module="classifier", in_features=hidden),),
-            hidden_size=hidden,
-            image=ImageInput(
-                channels=config.num_channels,
-                height=size[0],
-                width=size[1],
-                tokens=len(positions),
-            ),
-        )
+        return under_one_layer(encoder, config, size, hidden=hidden, tokens=len(positions))
 
 
 class Deit(Vit):

@@ -60,15 +60,17 @@ class ImageReading:
         self,
         tenant: str,
         inputs: Sequence[Input | SentImage],
+        wanted: Sequence[Windows | None],
         body_bytes: int,
         deadline_s: float,
         measure: Callable[[Sequence[Pixels]], _T],
-    ) -> tuple[list[Pixels], _T]:
+    ) -> tuple[Sequence[Sequence[Pixels]], _T]:
         """Return what the graph takes of each image, in order, and what `measure` finds.
 
-        Raises `UnacceptableRequest` for a text; one of `UNDECODABLE`, naming the first input at
-        fault; and `DeadlinePassed` where the tenant's turn and the work take longer. An image that
-        nobody waits for any more is decoded to its end, those behind it are not.
+        It is the same for each of the `wanted` ways: an image has no windows. Raises
+        `UnacceptableRequest` for a text; one of `UNDECODABLE`, naming the first input at fault; and
+        `DeadlinePassed` where the tenant's turn and the work take longer. An image that nobody
+        waits for any more is decoded to its end, those behind it are not.
         """
         del body_bytes
         images = _images(inputs)
@@ -77,20 +79,7 @@ class ImageReading:
             work = partial(self._read, position, image)
             what = f"image {position} was decoded"
             pixels.append(await self._workers.run(tenant, work, deadline_s, what))
-        return pixels, measure(pixels)
-
-    async def encode_windows(
-        self,
-        tenant: str,
-        inputs: Sequence[Input | SentImage],
-        wanted: Sequence[Windows | None],
-        body_bytes: int,
-        deadline_s: float,
-        measure: Callable[[Sequence[Pixels]], _T],
-    ) -> tuple[list[list[Pixels]], _T]:
-        """Return what `encode` does for each of the `wanted` ways: an image has no windows."""
-        pixels, measured = await self.encode(tenant, inputs, body_bytes, deadline_s, measure)
-        return [pixels] * len(wanted), measured
+        return [pixels] * len(wanted), measure(pixels)
 
     def _read(self, position: int, image: SentImage) -> Pixels:
         try:

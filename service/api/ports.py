@@ -9,7 +9,7 @@ from service.batching.answers import Answer, BatcherStatus
 from service.batching.jobs import Job
 from service.engine.adapter import Adapter, FloatArray
 from service.engine.images.preprocess import Encoded
-from service.engine.pixels import Pixels, Prepared, Whole
+from service.engine.pixels import Pixels, Whole
 from service.engine.tokens import Input, Text, Tokens
 from service.engine.windows import Windows
 from service.events.ids import PredictionId, Signer
@@ -88,28 +88,15 @@ class Preparing(Protocol):
         self,
         tenant: str,
         inputs: Sequence[Input | SentImage],
-        body_bytes: int,
-        deadline_s: float,
-        measure: Callable[[Sequence[Any]], _T],
-    ) -> tuple[Sequence[Prepared], _T]:
-        """Return what a pass takes of each input, in order, and what `measure` finds.
-
-        `measure` gets texts as they came, or images as they were decoded.
-        """
-        ...
-
-    async def encode_windows(
-        self,
-        tenant: str,
-        inputs: Sequence[Input | SentImage],
         wanted: Sequence[Windows | None],
         body_bytes: int,
         deadline_s: float,
         measure: Callable[[Sequence[Any]], _T],
     ) -> tuple[Sequence[Sequence[Whole]], _T]:
-        """Return what `encode` does, for each of the `wanted` ways to cut long texts.
+        """Return what a pass takes of each input, in order, and what `measure` finds.
 
-        Only texts have windows.
+        It does so for each of the `wanted` ways to cut long texts; None truncates, and images have
+        no windows. `measure` gets texts as they came, or images as they were decoded.
         """
         ...
 

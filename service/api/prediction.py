@@ -204,21 +204,17 @@ class Predictor:
         """Return what a pass takes of the inputs, for the version and for each of its shadows."""
         measure = partial(self._recorder.measure, route)
         wanted = [route.windows, *(shadow.windows for shadow in route.shadows)]
-        if any(wanted):
-            return await self._preparing.encode_windows(
-                route.tenant, inputs, wanted, call.body_bytes, deadline_s, measure
-            )
-        work = self._preparing.encode(route.tenant, inputs, call.body_bytes, deadline_s, measure)
+        work = self._preparing.encode(
+            route.tenant, inputs, wanted, call.body_bytes, deadline_s, measure
+        )
         if not self._preparing.takes_images:
-            prepared, figures = await work
-            return [prepared] * len(wanted), figures
+            return await work
         try:
             # Many images take long enough for their caller to leave.
-            prepared, figures = await unless_left(work, receive)
+            return await unless_left(work, receive)
         except UNDECODABLE:
             self._recorder.undecodable(route)
             raise
-        return [prepared] * len(wanted), figures
 
     def _check_windows(self, tokens: Sequence[Whole]) -> None:
         """Raise `UnacceptableRequest` where long texts are more work than a request may bring."""

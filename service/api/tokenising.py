@@ -13,7 +13,7 @@ from typing import TypeVar
 from service.api.ports import Tokeniser
 from service.api.sent_images import SentImage, looks_like_image
 from service.api.workers import Workers
-from service.engine.tokens import Input, Text, Tokens
+from service.engine.tokens import Input, Text
 from service.engine.windows import Windows
 from service.errors import UnacceptableRequest
 
@@ -44,53 +44,32 @@ class Tokenising:
         self,
         tenant: str,
         inputs: Sequence[Input | SentImage],
-        body_bytes: int,
-        deadline_s: float,
-        measure: Callable[[Sequence[Input]], _T],
-    ) -> tuple[list[Tokens], _T]:
-        """Return the tokens of each text, in order, and what `measure` finds in the texts.
-
-        `body_bytes` is how much came with them. Raises `UnacceptableRequest` for an image, and
-        `DeadlinePassed`, by the monotonic clock, where the tenant's turn and the work take longer.
-        Work that nobody waits for any more keeps its thread until it ends.
-        """
-        texts = _texts(inputs)
-        if body_bytes <= _INLINE_BYTES:
-            return self._read(texts, measure)
-        work = partial(self._read, texts, measure)
-        return await self._workers.run(tenant, work, deadline_s, "the texts were tokenised")
-
-    async def encode_windows(
-        self,
-        tenant: str,
-        inputs: Sequence[Input | SentImage],
         wanted: Sequence[Windows | None],
         body_bytes: int,
         deadline_s: float,
         measure: Callable[[Sequence[Input]], _T],
-    ) -> tuple[list[list[Text]], _T]:
-        """Return what `encode` does, for each of the `wanted` ways to cut long texts.
+    ) -> tuple[Sequence[Sequence[Text]], _T]:
+        """Return the tokens of each text, in order, and what `measure` finds in the texts.
 
-        Versions that answer the same texts may cut them differently. Raises what `encode` raises.
+        Versions that answer the same texts may cut long ones differently: there are tokens for each
+        of the `wanted` ways. `body_bytes` is how much came with them. Raises `UnacceptableRequest`
+        for an image, and `DeadlinePassed`, by the monotonic clock, where the tenant's turn and the
+        work take longer. Work that nobody waits for any more keeps its thread until it ends.
         """
-        texts = _texts(inputs)
-        work = partial(self._read_windows, texts, wanted, measure)
+        work = partial(self._read, _texts(inputs), wanted, measure)
         if body_bytes <= _INLINE_BYTES:
             return work()
         return await self._workers.run(tenant, work, deadline_s, "the texts were tokenised")
 
-    def _read_windows(
+    def _read(
         self,
         texts: Sequence[Input],
         wanted: Sequence[Windows | None],
         measure: Callable[[Sequence[Input]], _T],
-    ) -> tuple[list[list[Text]], _T]:
-        return self._tokeniser.encode_windows(texts, wanted), measure(texts)
-
-    def _read(
-        self, texts: Sequence[Input], measure: Callable[[Sequence[Input]], _T]
-    ) -> tuple[list[Tokens], _T]:
-        return self._tokeniser.encode(texts), measure(texts)
+    ) -> tuple[Sequence[Sequence[Text]], _T]:
+        if any(wanted):
+            return self._tokeniser.encode_windows(texts, wanted), measure(texts)
+        return [self._tokeniser.encode(texts)] * len(wanted), measure(texts)
 
 
 def _texts(inputs: Sequence[Input | SentImage]) -> list[Input]:

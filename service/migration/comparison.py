@@ -4,7 +4,7 @@ Pure. The figures and the verdict are the upload gate's, with the same version o
 the place of the live one.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from service.gate.figures import Figure, Measured
@@ -45,30 +45,13 @@ class Finding:
 
 def does_not_fit(version: Version, role: RolloutRole, reasons: tuple[str, ...]) -> Finding:
     """Return the finding of a version that the new bundle cannot serve at all."""
-    return Finding(
-        version.tenant,
-        version.adapter,
-        version.version,
-        version.digest,
-        role,
-        "does not fit",
-        None,
-        reasons,
-    )
+    return _finding(version, role, "does not fit", None, reasons)
 
 
 def not_measured(version: Version, role: RolloutRole) -> Finding:
     """Return the finding of a version that fits and brought no hold-out to judge it by."""
-    return Finding(
-        version.tenant,
-        version.adapter,
-        version.version,
-        version.digest,
-        role,
-        "not measured",
-        None,
-        ("it brought no holdout.jsonl, so that nobody knows; send it again with one",),
-    )
+    why = "it brought no holdout.jsonl, so that nobody knows; send it again with one"
+    return _finding(version, role, "not measured", None, (why,))
 
 
 def compared(
@@ -81,21 +64,34 @@ def compared(
 ) -> Finding:
     """Return the finding of a version that was run on both bundles."""
     difference = new.live.difference
+    failed = tuple(check.sentence for check in checks if check.passed is False)
+    return replace(
+        _finding(version, role, status_of(difference), verdict, failed),
+        rows=new.rows,
+        accuracy_old=old.accuracy,
+        accuracy_new=new.accuracy,
+        difference=difference,
+        calibration_old=old.calibration.error,
+        calibration_new=new.calibration.error,
+    )
+
+
+def _finding(
+    version: Version,
+    role: RolloutRole,
+    status: Status,
+    verdict: Outcome | None,
+    reasons: tuple[str, ...],
+) -> Finding:
     return Finding(
         version.tenant,
         version.adapter,
         version.version,
         version.digest,
         role,
-        status_of(difference),
+        status,
         verdict,
-        tuple(check.sentence for check in checks if check.passed is False),
-        new.rows,
-        old.accuracy,
-        new.accuracy,
-        difference,
-        old.calibration.error,
-        new.calibration.error,
+        reasons,
     )
 
 

@@ -49,8 +49,8 @@ async def test_a_short_text_is_tokenised_and_measured_at_once_and_a_long_one_bes
         measured.append(threading.get_ident())
         return len(texts)
 
-    short = await tokenising.encode("acme", ["one two"], 20, soon(), measure)
-    assert short == await tokenising.encode("acme", ["one two"], LONG, soon(), measure)
+    short = await tokenising.encode("acme", ["one two"], [None], 20, soon(), measure)
+    assert short == await tokenising.encode("acme", ["one two"], [None], LONG, soon(), measure)
     assert short[1] == 1
     here, beside = tokeniser.threads
     assert here == threading.get_ident() != beside
@@ -62,7 +62,9 @@ async def test_work_on_other_threads_does_not_hold_up_long_texts() -> None:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(1))
     other = asyncio.ensure_future(asyncio.to_thread(busy.wait, 30))
-    assert await Tokenising(Stubborn(), threads=1).encode("acme", ["one"], LONG, soon(), len)
+    assert await Tokenising(Stubborn(), threads=1).encode(
+        "acme", ["one"], [None], LONG, soon(), len
+    )
     busy.set()
     await other
 
@@ -71,11 +73,11 @@ async def test_one_tenant_leaves_threads_to_the_others() -> None:
     tokeniser = Stubborn()
     tokenising = Tokenising(tokeniser, threads=4)
     many = [
-        asyncio.ensure_future(tokenising.encode("acme", [STUBBORN], LONG, soon(), len))
+        asyncio.ensure_future(tokenising.encode("acme", [STUBBORN], [None], LONG, soon(), len))
         for _ in range(9)
     ]
     await until(lambda: tokeniser.stuck == 2)
-    assert await tokenising.encode("globex", ["one"], LONG, soon(), len)
+    assert await tokenising.encode("globex", ["one"], [None], LONG, soon(), len)
     assert tokeniser.stuck == 2, "half of the threads are for others"
     tokeniser.go_on.set()
     assert len(await asyncio.gather(*many)) == 9
@@ -84,11 +86,11 @@ async def test_one_tenant_leaves_threads_to_the_others() -> None:
 async def test_work_that_nobody_waits_for_keeps_its_turn_until_it_ends() -> None:
     tokeniser = Stubborn()
     tokenising = Tokenising(tokeniser, threads=2)
-    first = asyncio.ensure_future(tokenising.encode("acme", [STUBBORN], LONG, soon(), len))
+    first = asyncio.ensure_future(tokenising.encode("acme", [STUBBORN], [None], LONG, soon(), len))
     await until(lambda: tokeniser.stuck == 1)
     first.cancel()
-    second = asyncio.ensure_future(tokenising.encode("acme", ["one"], LONG, soon(), len))
-    assert await tokenising.encode("globex", ["one"], LONG, soon(), len)
+    second = asyncio.ensure_future(tokenising.encode("acme", ["one"], [None], LONG, soon(), len))
+    assert await tokenising.encode("globex", ["one"], [None], LONG, soon(), len)
     assert not second.done()
     tokeniser.go_on.set()
     assert await second
@@ -97,9 +99,9 @@ async def test_work_that_nobody_waits_for_keeps_its_turn_until_it_ends() -> None
 async def test_who_waits_for_a_turn_waits_no_longer_than_the_deadline() -> None:
     tokeniser = Stubborn()
     tokenising = Tokenising(tokeniser, threads=1)
-    first = asyncio.ensure_future(tokenising.encode("acme", [STUBBORN], LONG, soon(), len))
+    first = asyncio.ensure_future(tokenising.encode("acme", [STUBBORN], [None], LONG, soon(), len))
     await until(lambda: tokeniser.stuck == 1)
     with pytest.raises(DeadlinePassed, match="tokenised"):
-        await tokenising.encode("acme", ["one"], LONG, time.monotonic() + 0.01, len)
+        await tokenising.encode("acme", ["one"], [None], LONG, time.monotonic() + 0.01, len)
     tokeniser.go_on.set()
     assert await first

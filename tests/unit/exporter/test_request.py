@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from exporter.card import model_card
-from exporter.export import Request, _put_in_place
+from exporter.export import Request
+from exporter.parts import put_in_place
 from tests.fakes.manifests import manifest_of
 
 DIED = 86
@@ -78,7 +79,7 @@ def put_dying_in_call(number: int, part: Path, out: Path) -> bool:
 
         for name in ("fsync", "rename", "rmdir", "chmod"):
             setattr(os, name, dying(getattr(os, name)))
-        _put_in_place(part, out)
+        put_in_place(part, out)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != DIED
 
