@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 
 DEMO_EXTRAS := demo,openvino
 ALL_EXTRAS := alibi,cpu,demo,dev,export,monitor,openvino
-ROOMS := $(wildcard service exporter monitoring examples benchmarks docs tests)
+ROOMS := $(wildcard service exporter monitoring grafana examples benchmarks docs tests)
 JOBS ?= 2
 # Two processes fill two cores; a file's tests stay together and share what they set up.
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile

@@ -42,6 +42,7 @@ FORBIDDEN = [
     ("service/batching/a.py", "import service.api", "arrows point down"),
     ("service/brand_new.py", "", "arrows point down"),
     ("service/client/a.py", "import service.errors", "client stands alone"),
+    ("grafana/a.py", "import service.metrics", "rules know no other room"),
     ("service/registry/a.py", "import torch", "need no torch"),
     ("monitoring/a.py", "import torch", "need no torch"),
     ("monitoring/a.py", "import transformers", "need no torch"),
@@ -132,6 +133,7 @@ def skeleton(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     for module in (
         "exporter/a",
+        "grafana/a",
         "monitoring/a",
         "monitoring/backends/a",
         "service/api/a",
