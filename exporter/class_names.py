@@ -12,15 +12,14 @@ from typing import Any
 from transformers import PretrainedConfig
 
 from exporter.errors import UnreadableModel, UnsupportedModel
+from exporter.source import read_document
 from service.engine.errors import InvalidAdapter
 from service.engine.findings import Findings
 from service.engine.lora_tensors import LABELS_MIN, check_label_names
-from service.engine.strict_json import UnreadableJson, parse_object
 
 LABELS_MAX = 65_536  # the class index of a prediction id has two bytes
 
 _PLACEHOLDER = re.compile("LABEL_[0-9]+")
-_BYTES_MAX = 16 << 20
 _METADATA, _CONFIG = "metadata.json", "config.json"
 _ADVICE = "--labels FILE names them, one a line, in the order of the classes"
 
@@ -74,12 +73,7 @@ def _in_folder(adapter: Path) -> tuple[str, ...] | None:
 
 
 def _document(path: Path) -> Mapping[str, object]:
-    if not path.is_file():
-        return {}
-    try:
-        return parse_object(path.read_bytes(), bytes_max=_BYTES_MAX)
-    except UnreadableJson as error:
-        raise UnreadableModel(f"{path}: {error}") from error
+    return read_document(path) if path.is_file() else {}
 
 
 def _named(by_class: Any) -> tuple[str, ...] | None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from service.engine.errors import TenantryError
@@ -107,7 +108,9 @@ def export(
 
             bundle = export_bundle(request, progress)
     except TenantryError as error:
-        console.print(f"[red]export failed:[/red] {error}", highlight=False)
+        console.print(
+            f"[red]export failed:[/red] {escape(str(error))}", highlight=False, soft_wrap=True
+        )
         raise typer.Exit(1) from error
     parity = bundle.manifest.parity
     findings = check_bundle(bundle)

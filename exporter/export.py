@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -21,7 +22,7 @@ from exporter.dedicated import dedicated_manifest, own_classes, prove_dedicated
 from exporter.errors import ExportFailed, ProofFailed, UnreadableModel, UnsupportedModel
 from exporter.families.family import Family, ImageFamily
 from exporter.merge import load_merged
-from exporter.parts import part_beside, put_in_place
+from exporter.parts import part_beside, put_in_place, telling
 from exporter.precision.catalogue import AUTO
 from exporter.precision.choice import add_precisions, choose_precisions
 from exporter.proof import prove
@@ -123,8 +124,11 @@ def export_bundle(request: Request, progress: Progress) -> Bundle:
     then nothing is left at `request.out`.
     """
     out = request.out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ExportFailed(f"{out} is not an empty directory; choose another --out or remove it")
+    with _writing(out):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise ExportFailed(
+                f"{out} is not an empty directory; choose another --out or remove it"
+            )
     _refuse_contradictions(request)
     choice = choose_precisions(tuple(request.precisions), request.calibration)
     progress("load", 0, 1)
@@ -132,8 +136,7 @@ def export_bundle(request: Request, progress: Progress) -> Bundle:
     family = family_for(loaded)
     targets = () if request.answers_itself else choose_targets(family, loaded, request.targets)
     progress("load", 1, 1)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with part_beside(out) as part:
+    with _writing(out), part_beside(out) as part:
         manifest = _write_part(request, loaded, family, targets, part, progress)
         bundle = Bundle(part, "", manifest, _head_tensors(loaded, manifest))
         proof = prove if manifest.dedicated is None else prove_dedicated
@@ -156,6 +159,10 @@ def export_bundle(request: Request, progress: Progress) -> Bundle:
         (part / MANIFEST).write_bytes(canonical(manifest))
         put_in_place(part, out)
     return open_bundle(out)
+
+
+def _writing(out: Path) -> AbstractContextManager[None]:
+    return telling(ExportFailed, str(out), "make room there, or choose another --out")
 
 
 def _load(request: Request) -> LoadedModel:

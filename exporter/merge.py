@@ -22,15 +22,13 @@ from exporter.backbone import wire
 from exporter.banked import Banks
 from exporter.class_names import merged_names
 from exporter.errors import ProofFailed, UnreadableModel, UnsupportedModel
-from exporter.source import LoadedModel, load_model, loaded_for
+from exporter.source import LoadedModel, load_model, loaded_for, read_document
 from service.engine import digest
 from service.engine.errors import InvalidAdapter
 from service.engine.findings import Findings
 from service.engine.lora_config import CONFIG_FILE, HARMLESS, USED, read_config
 from service.engine.safetensors_file import WEIGHTS_FILE, FloatArray, read_tensors
-from service.engine.strict_json import UnreadableJson, parse_object
 
-_CONFIG_BYTES_MAX = 1 << 20
 _PREFIX = "base_model.model."
 _TOLERANCE = 1e-4  # of a probability, merged against not merged
 _PROBES = ("", "refund", "I would like to know where my order is, please.", "and so on " * 40)
@@ -64,10 +62,7 @@ def read_adapter_folder(folder: Path) -> AdapterFolder:
                 f"{folder} holds no {name}; give the folder that `save_pretrained` of a peft model"
                 " wrote, with its weights in safetensors"
             )
-    try:
-        config = parse_object((folder / CONFIG_FILE).read_bytes(), bytes_max=_CONFIG_BYTES_MAX)
-    except UnreadableJson as error:
-        raise UnreadableModel(f"{folder / CONFIG_FILE}: {error}") from error
+    config = read_document(folder / CONFIG_FILE)
     findings = Findings()
     read_config(config, findings)
     try:

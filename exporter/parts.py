@@ -20,6 +20,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from safetensors import SafetensorError
+
+from service.engine.errors import TenantryError
+
 _LOCK = "lock"
 _BUNDLE = "bundle"
 
@@ -30,6 +34,7 @@ def part_beside(out: Path) -> Iterator[Path]:
 
     First it removes the parts that dead exports to `out` left behind.
     """
+    out.parent.mkdir(parents=True, exist_ok=True)
     _sweep(out)
     folder, lock = _begin(out)
     try:
@@ -39,6 +44,15 @@ def part_beside(out: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         lock.close()
+
+
+@contextlib.contextmanager
+def telling(failure: type[TenantryError], what: str, advice: str) -> Iterator[None]:
+    """Raise `failure` in place of what a disk says that does not take what is written."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise failure(f"{what} could not be written: {error}; {advice}") from error
 
 
 def put_in_place(part: Path, out: Path) -> None:

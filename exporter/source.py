@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from safetensors import safe_open
 from tokenizers import Tokenizer
 from transformers import (
     MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
@@ -23,15 +24,24 @@ from transformers import (
 from exporter.errors import UnreadableModel, UnsupportedModel
 from exporter.families.catalogue import refuse_unsupported
 from service.engine import digest
+from service.engine.errors import TenantryError
 from service.engine.strict_json import UnreadableJson, parse_object
 
 # What a loader may read of a checkpoint; of all that is there the digest is kept.
 _READ = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md", "LICENSE*")
 
 
+_CONFIG = "config.json"
+_WEIGHTS = "*.safetensors"
 _PREPROCESSOR = "preprocessor_config.json"
-_PREPROCESSOR_BYTES_MAX = 1 << 20
-_CONFIG_BYTES_MAX = 1 << 24
+_TOKENIZER = "tokenizer.json"
+_BESIDE_TOKENIZER = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+_DOCUMENT_BYTES_MAX = 16 << 20
+_OPTIONS: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+
+# What is no fault of a checkpoint's: our own errors, an extra or memory that is missing.
+_OF_OTHERS = (TenantryError, ModuleNotFoundError, MemoryError)
+_WORDS_MAX = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,45 +97,107 @@ def load_model(model: str, revision: str | None = None) -> LoadedModel:
     Raises `UnreadableModel` where a file is missing or is not what it should be.
     """
     path, name, found_revision = find_model(model, revision)
-    if not (path / "config.json").is_file():
-        raise UnreadableModel(f"{path}: no config.json there")
-    weights = sorted(path.glob("*.safetensors"))
-    if not weights:
-        raise UnreadableModel(
-            f"{path}: no *.safetensors there; other formats can hold code and are not read"
+    _require_files(path)
+    config = _config(path)
+    with fresh_heads_expected():
+        loaded, missing = _model(path, config)
+        reader = _preprocessor(path) if _of_images(config) else _tokenizer(path)
+    with _naming(path):
+        return LoadedModel(
+            model=loaded.eval(),
+            reader=reader,
+            path=path,
+            name=name,
+            revision=found_revision,
+            files=digests_of(path),
+            missing=missing,
+            licence=_licence(path),
         )
+
+
+def refuse_images(model: str, revision: str | None = None) -> None:
+    """Raise `UnsupportedModel` where a model is one of images; nothing but its config is read."""
+    path, name, _ = find_model(model, revision)
+    _require_files(path)
+    if _of_images(_config(path)):
+        raise UnsupportedModel(
+            f"{name} is a model of images; teachers and students are models of texts"
+        )
+
+
+def read_document(path: Path) -> dict[str, object]:
+    """Return the JSON object that a file holds; raise `UnreadableModel`."""
     try:
-        said = parse_object((path / "config.json").read_bytes(), bytes_max=_CONFIG_BYTES_MAX)
+        return parse_object(path.read_bytes(), bytes_max=_DOCUMENT_BYTES_MAX)
+    except OSError as error:
+        raise UnreadableModel(f"{path} cannot be read: {error.strerror}") from error
     except UnreadableJson as error:
-        raise UnreadableModel(f"{path}/config.json: {error}") from error
-    refuse_unsupported(said)
-    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        with fresh_heads_expected():
-            config = AutoConfig.from_pretrained(path, **options)
-            loaded, info = _class_of(config).from_pretrained(
-                path,
-                config=config,
-                use_safetensors=True,
-                output_loading_info=True,
-                attn_implementation="eager",
-                dtype="float32",
-                **options,
-            )
-            reader = _preprocessor(path) if _of_images(config) else _tokenizer(path, options)
-    except (OSError, ValueError, KeyError) as error:
         raise UnreadableModel(f"{path}: {error}") from error
-    missing = {key.rsplit(".", 1)[0] for key in info["missing_keys"]}
-    return LoadedModel(
-        model=loaded.eval(),
-        reader=reader,
-        path=path,
-        name=name,
-        revision=found_revision,
-        files=digests_of(path),
-        missing=frozenset(missing),
-        licence=_licence(path),
-    )
+
+
+@contextlib.contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """Raise `UnreadableModel` with the file's name, whatever a library raises of it.
+
+    `tokenizers` raises a bare `Exception`, and `transformers` whatever its code comes upon.
+    """
+    try:
+        yield
+    except _OF_OTHERS:
+        raise
+    except Exception as error:
+        raise UnreadableModel(f"{file}: {_words(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    """Return what an error says, in one line."""
+    said = " ".join(str(error).split())[:_WORDS_MAX] or type(error).__name__
+    return f"{said} is not known" if isinstance(error, KeyError) else said
+
+
+def _require_files(path: Path) -> None:
+    if not (path / _CONFIG).is_file():
+        raise UnreadableModel(f"{path}: no {_CONFIG} there")
+    if not any(path.glob(_WEIGHTS)):
+        raise UnreadableModel(
+            f"{path}: no {_WEIGHTS} there; other formats can hold code and are not read"
+        )
+
+
+def _config(path: Path) -> PretrainedConfig:
+    file = path / _CONFIG
+    refuse_unsupported(read_document(file))
+    with _naming(file):
+        config: PretrainedConfig = AutoConfig.from_pretrained(path, **_OPTIONS)
+    return config
+
+
+def _model(path: Path, config: PretrainedConfig) -> tuple[PreTrainedModel, frozenset[str]]:
+    """Return the model, and the modules that the checkpoint holds no weights of."""
+    try:
+        model, info = _class_of(config).from_pretrained(
+            path,
+            config=config,
+            use_safetensors=True,
+            output_loading_info=True,
+            attn_implementation="eager",
+            dtype="float32",
+            **_OPTIONS,
+        )
+    except _OF_OTHERS:
+        raise
+    except Exception as error:
+        for file in path.glob(f"{_WEIGHTS}.index.json"):
+            read_document(file)
+        weights = sorted(path.glob(_WEIGHTS))
+        for file in weights:
+            with _naming(file), safe_open(file, framework="pt"):
+                pass
+        raise UnreadableModel(
+            f"{path / _CONFIG}: the model that it describes cannot be made of"
+            f" {', '.join(file.name for file in weights[:3])}: {_words(error)}"
+        ) from error
+    return model, frozenset(key.rsplit(".", 1)[0] for key in info["missing_keys"])
 
 
 def _of_images(config: PretrainedConfig) -> bool:
@@ -157,8 +229,16 @@ def _class_of(config: PretrainedConfig) -> type[PreTrainedModel]:
     return chosen
 
 
-def _tokenizer(path: Path, options: Mapping[str, Any]) -> PreTrainedTokenizerFast:
-    tokenizer = AutoTokenizer.from_pretrained(path, use_fast=True, **options)
+def _tokenizer(path: Path) -> PreTrainedTokenizerFast:
+    file = path / _TOKENIZER
+    try:
+        with _naming(file if file.is_file() else path):
+            tokenizer = AutoTokenizer.from_pretrained(path, use_fast=True, **_OPTIONS)
+    except UnreadableModel:
+        for name in _BESIDE_TOKENIZER:  # or it is one of these that is damaged
+            if (path / name).is_file():
+                read_document(path / name)
+        raise
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise UnreadableModel(f"{path}: no fast tokenizer; a tokenizer.json is needed")
     return tokenizer
@@ -171,10 +251,7 @@ def _preprocessor(path: Path) -> Mapping[str, Any]:
         raise UnreadableModel(
             f"{path}: no {_PREPROCESSOR}, which says what is done to an image before the model"
         )
-    try:
-        return parse_object(file.read_bytes(), bytes_max=_PREPROCESSOR_BYTES_MAX)
-    except UnreadableJson as error:
-        raise UnreadableModel(f"{file}: {error}") from error
+    return read_document(file)
 
 
 def digests_of(path: Path) -> dict[str, str]:
@@ -189,17 +266,16 @@ def loaded_for(loaded: LoadedModel, labels: int) -> tuple[PreTrainedModel, froze
     Returns the model and the modules that the checkpoint held no weights of, or of another size:
     they are drawn at random.
     """
-    with fresh_heads_expected():
+    with fresh_heads_expected(), _naming(loaded.path):
         model, info = type(loaded.model).from_pretrained(
             loaded.path,
             num_labels=labels,
             use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
             attn_implementation="eager",
             ignore_mismatched_sizes=True,
             output_loading_info=True,
             dtype="float32",
+            **_OPTIONS,
         )
     keys = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
     return model.eval(), frozenset(key.rpartition(".")[0] for key in keys)

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated
 
 import orjson
@@ -19,8 +20,8 @@ from service.engine.tuning.choice import pairs_for
 from service.engine.tuning.memory import (
     ENGINES,
     MEMORY,
-    Record,
     key_of,
+    merged,
     recall,
     remember,
     trial_document,
@@ -30,6 +31,7 @@ from service.engine.tuning.search import Found, Wanted
 from service.engine.tuning.texts import own_workload
 from service.engine.tuning.trial import Bench, Trial
 from service.engine.tuning.workload import Workload, random_workload
+from service.errors import InvalidSettings, StoreFull
 
 PLOT = "tuning.svg"  # in the state directory
 _SHOWN = 12  # trials of the table
@@ -76,7 +78,7 @@ def tune(
     console = Console(stderr=True)
     backbone = open_bundle(bundle)
     work = random_workload(backbone, count) if data is None else own_workload(backbone, data, count)
-    state.mkdir(parents=True, exist_ok=True)
+    _require_writable(state)
     device = DeviceOptions(gpu_memory_bytes_max, cuda_graphs, state / ENGINES)
     bench = Bench(backbone, work, slots, device, rounds)
     wanted = Wanted(provider, variant, threads)
@@ -95,7 +97,7 @@ def tune(
         _print_json(work, found)
     else:
         console.print(_table(found), highlight=False)
-        console.print(_summary(found, work, state), highlight=False, markup=False)
+        console.print(_summary(found, work, state, wanted), highlight=False, markup=False)
 
 
 def _searched(bench: Bench, wanted: Wanted, console: Console) -> Found:
@@ -116,18 +118,35 @@ def _searched(bench: Bench, wanted: Wanted, console: Console) -> Found:
     return found
 
 
+def _require_writable(state: Path) -> None:
+    """Raise `InvalidSettings` where nothing can be written: before it is measured for minutes."""
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=state):
+            pass
+    except OSError as error:
+        raise InvalidSettings(
+            f"--state {state} cannot be written: {error.strerror}; give a folder that this user may"
+            " write, the one that `tenantry serve` is started with"
+        ) from error
+
+
 def _write(state: Path, bundle: Bundle, work: Workload, wanted: Wanted, found: Found) -> None:
-    """Keep the findings; those of a part of the providers are added to what is known of all."""
+    """Keep the findings; those of a part of the setups are added to what is known of all."""
     assert found.best is not None, "only what runs is written down"
     key = key_of(bundle)
     before = None if wanted.anything else recall(state / MEMORY, key)
-    kept = () if before is None else before.trials
-    new = {trial.setup for trial in found.trials}
-    trials = (*(t for t in kept if t.setup not in new), *found.trials)
-    best = found.best.setup if wanted.anything else (before.best if before is not None else None)
-    remember(state / MEMORY, key, Record("tune", work.about, trials, best))
+    record = merged(before, wanted, "tune", work.about, found)
     title = f"{bundle.manifest.source.name}: {work.about}"
-    (state / PLOT).write_text(bars(trials, found.best.setup, title), encoding="utf-8")
+    try:
+        remember(state / MEMORY, key, record)
+        plot = bars(record.trials, found.best.setup, title)
+        (state / PLOT).write_text(plot, encoding="utf-8")
+    except OSError as error:
+        raise StoreFull(
+            f"what was found cannot be written to {state}: {error.strerror}; make room there and"
+            " run the same command again"
+        ) from error
 
 
 def _table(found: Found) -> Table:
@@ -157,7 +176,7 @@ def _cells(trial: Trial) -> list[str]:
     ]
 
 
-def _summary(found: Found, work: Workload, state: Path) -> str:
+def _summary(found: Found, work: Workload, state: Path, wanted: Wanted) -> str:
     assert found.best is not None, "only what runs is shown"
     gain = "" if found.gain is None else f", {found.gain:.2f} times the best of the defaults"
     refused = [
@@ -168,8 +187,19 @@ def _summary(found: Found, work: Workload, state: Path) -> str:
     return "".join(refused) + (
         f"{found.best.setup}: {found.best.speed:,.0f} tokens/s{gain}\n"
         f"measured with {work.about}; written to {state / MEMORY}, drawn in {state / PLOT}\n"
-        "`tenantry serve` uses it from its next start on"
+        f"{_used_by(wanted)}"
     )
+
+
+def _used_by(wanted: Wanted) -> str:
+    """Return how `tenantry serve` is started to use what was found."""
+    options = [
+        f"--{name} {value}" for name, value in wanted.document().items() if value is not None
+    ]
+    uses = f"`{' '.join(['tenantry serve', *options])}` uses it from its next start on"
+    if wanted.anything:
+        return uses
+    return f"{uses}; a plain `tenantry serve` goes on as before"
 
 
 def _print_json(work: Workload, found: Found) -> None:

@@ -8,12 +8,15 @@ import orjson
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from service.engine.errors import TenantryError
 
 if TYPE_CHECKING:
     from exporter.distill.distillation import Distilled, Request
+
+SEED_MAX = 2**32 - 1  # as numpy and torch take it
 
 _STAGES = {
     "read": "reading",
@@ -67,7 +70,9 @@ def distill(
     state_weight: Annotated[
         float, typer.Option(min=0.0, help="Weight of the distance between embeddings.")
     ] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="Decides split, order and dropout.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=SEED_MAX, help="Decides split, order and dropout.")
+    ] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     checkpoint_steps: Annotated[
         int, typer.Option(min=1, help="Steps between two checkpoints.")
@@ -84,7 +89,6 @@ def distill(
     from exporter.distill.distillation import Request
     from exporter.distill.losses import Weights
     from exporter.distill.training import Recipe
-    from exporter.errors import DistillationFailed
 
     request = Request(
         teacher=teacher,
@@ -109,12 +113,14 @@ def distill(
     )
     console = Console(stderr=True)
     try:
-        if export is not None and export.exists() and (export.is_file() or any(export.iterdir())):
-            raise DistillationFailed(f"--export {export} is not an empty directory; choose another")
+        if export is not None:
+            _refuse_full(export)
         distilled = _distil(request, console)
         bundle = None if export is None else _export(out, export)
     except TenantryError as error:
-        console.print(f"[red]distill failed:[/red] {error}", highlight=False)
+        console.print(
+            f"[red]distill failed:[/red] {escape(str(error))}", highlight=False, soft_wrap=True
+        )
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
         console.print("stopped; the same command continues", highlight=False)
@@ -124,6 +130,16 @@ def distill(
         sys.stdout.buffer.write(orjson.dumps(document) + b"\n")
         return
     _tell(console, distilled, export, bundle)
+
+
+def _refuse_full(export: Path) -> None:
+    """Raise `DistillationFailed` where a bundle could not be made: before it is trained."""
+    from exporter.errors import DistillationFailed
+    from exporter.parts import telling
+
+    with telling(DistillationFailed, f"--export {export}", "choose another"):
+        if export.exists() and (export.is_file() or any(export.iterdir())):
+            raise DistillationFailed(f"--export {export} is not an empty directory; choose another")
 
 
 def _distil(request: "Request", console: Console) -> "Distilled":

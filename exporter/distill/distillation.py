@@ -8,7 +8,7 @@ import fcntl
 import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,8 @@ from exporter.distill.student import save_student, student_of_folder, student_of
 from exporter.distill.training import Material, Recipe, Training
 from exporter.errors import DistillationFailed, UnreadableModel, UnsupportedModel
 from exporter.merge import load_merged
-from exporter.parts import part_beside, put_in_place
-from exporter.source import LoadedModel, load_model
+from exporter.parts import part_beside, put_in_place, telling
+from exporter.source import LoadedModel, load_model, refuse_images
 from service.engine import digest
 
 RUN_FILE = "run.json"
@@ -115,12 +115,13 @@ def distil(request: Request, progress: OnProgress) -> Distilled:
     ended early, however it ended, continues with the same request.
     """
     work = request.out.parent / f".{request.out.name}.distilling"
-    _refuse_finished(request.out, work)
+    with _writing(request.out):
+        _refuse_finished(request.out, work)
     progress("read", 0, 1)
     parts = _read(request)
     run = _run_document(request, parts)
     progress("read", 1, 1)
-    with _own_work(work, run):
+    with _writing(request.out), _own_work(work, run):
         teacher_texts, student_texts = _encode(parts, parts.data.training)
         answers = ask_all(
             parts.teacher.model.to(parts.compute.device),  # type: ignore[arg-type]
@@ -144,7 +145,7 @@ def distil(request: Request, progress: OnProgress) -> Distilled:
         progress("measure", 1, 1)
         document = report(request.command(), run, parts.classes, comparison, losses, parts.compute)
         _write(request.out, parts, document)
-        shutil.rmtree(work)
+        shutil.rmtree(work, ignore_errors=True)  # what is left there goes the next time
     return Distilled(request.out, document, comparison)
 
 
@@ -164,6 +165,9 @@ def _read(request: Request) -> _Parts:
     if (request.student is None) == (request.student_layers is None):
         raise UnsupportedModel("give either --student or --student-layers")
     compute = choose(request.device)
+    for model in (request.teacher, request.student):
+        if model is not None:
+            refuse_images(model)
     names = () if request.labels is None else read_names(request.labels)
     if request.teacher_adapter is None:
         teacher = load_model(request.teacher)
@@ -201,11 +205,7 @@ def _read(request: Request) -> _Parts:
 
 
 def _limit(loaded: LoadedModel) -> int:
-    """Return the tokens of the longest text that a model takes; raise where none is exported."""
-    if loaded.task != "text":
-        raise UnsupportedModel(
-            f"{loaded.name} is a model of images; teachers and students are of texts"
-        )
+    """Return the tokens of the longest text that a model takes."""
     return wire(loaded, Banks(frozenset()), None).traits.max_length
 
 
@@ -304,15 +304,13 @@ def _compare(parts: _Parts) -> Comparison:
 
 def _write(out: Path, parts: _Parts, document: dict[str, Any]) -> None:
     """Write the student's folder, all of it or nothing."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with part_beside(out) as part:
-            save_student(parts.student.cpu(), parts.student_source, part)
-            (part / CARD_FILE).write_text(card(document, parts.teacher.licence), encoding="utf-8")
-            data = orjson.dumps(document, option=orjson.OPT_INDENT_2)
-            (part / REPORT_FILE).write_bytes(data + b"\n")
-            put_in_place(part, out)
-    except OSError as error:
-        raise DistillationFailed(
-            f"{out} could not be written: {error}; make room, and the same command continues"
-        ) from error
+    with part_beside(out) as part:
+        save_student(parts.student.cpu(), parts.student_source, part)
+        (part / CARD_FILE).write_text(card(document, parts.teacher.licence), encoding="utf-8")
+        data = orjson.dumps(document, option=orjson.OPT_INDENT_2)
+        (part / REPORT_FILE).write_bytes(data + b"\n")
+        put_in_place(part, out)
+
+
+def _writing(out: Path) -> AbstractContextManager[None]:
+    return telling(DistillationFailed, str(out), "make room there, and the same command continues")

@@ -55,9 +55,12 @@ class CalibrationSet:
 
 
 def require_rows(file: Path) -> None:
-    """Raise `UnusableData` where a file has fewer lines than a measurement needs."""
-    with file.open("rb") as lines:
-        count = sum(1 for _ in islice((line for line in lines if line.strip()), ROWS_MIN))
+    """Raise `UnusableData` where a file cannot be read, or is too short for a measurement."""
+    try:
+        with file.open("rb") as lines:
+            count = sum(1 for _ in islice((line for line in lines if line.strip()), ROWS_MIN))
+    except OSError as error:
+        raise UnusableData(f"{file}: cannot be read: {error.strerror}") from error
     if count < ROWS_MIN:
         raise UnusableData(f"{file}: {count} rows; a measurement needs {ROWS_MIN}")
 

@@ -72,7 +72,8 @@ def predictions_of(columns: Columns, writer: str) -> Predictions:
     """Return the predictions of a frame; rows that cannot be used are counted and left out."""
     probabilities = columns.vectors("probabilities")
     embeddings, bases = columns.vectors("embedding"), columns.vectors("base_embedding")
-    faults = _faults(columns, probabilities, embeddings, bases)
+    images = images_of(columns)
+    faults = _faults(columns, images, probabilities, embeddings, bases)
     malformed: Counter[str] = Counter()
     sound = np.ones(len(columns), np.bool_)
     for name, bad in faults.items():
@@ -88,7 +89,7 @@ def predictions_of(columns: Columns, writer: str) -> Predictions:
             break
         malformed["hidden size"] += int(np.count_nonzero(odd))
         sound[order[odd]] = False
-    groups = _Grouping(columns, order, bounds, named, writer)
+    groups = _Grouping(columns, images, order, bounds, named, writer)
     main, base = _sorted(order, embeddings), _sorted(order, bases)
     return Predictions(
         groups.made(probabilities, main, base), main.matrices, base.matrices, malformed
@@ -132,7 +133,11 @@ def are_probabilities(vectors: Vectors) -> TruthArray:
 
 
 def _faults(
-    columns: Columns, probabilities: Vectors, embeddings: Vectors, bases: Vectors
+    columns: Columns,
+    images: Images | None,
+    probabilities: Vectors,
+    embeddings: Vectors,
+    bases: Vectors,
 ) -> dict[str, TruthArray]:
     known = np.ones(len(columns), np.bool_)
     for name in _NEEDED:
@@ -156,7 +161,7 @@ def _faults(
         "class": (tops < 0) | (tops >= probabilities.lengths),
         "confidence": ~sure,
         "tokens": (lengths < 0) & ~pictured,
-        "image": pictured & ~_are_images(columns),
+        "image": pictured if images is None else pictured & ~are_images(images),
         "embedding": ~(is_unit(embeddings) & is_unit(bases)),
     }
 
@@ -174,11 +179,8 @@ def images_of(columns: Columns) -> Images | None:
     )
 
 
-def _are_images(columns: Columns) -> TruthArray:
+def are_images(images: Images) -> TruthArray:
     """Return for each row whether its figures can be those of an image, [n]."""
-    images = images_of(columns)
-    if images is None:
-        return np.zeros(len(columns), np.bool_)
     whole = (images.width > 0) & (images.height > 0) & (images.bytes >= 0)
     with np.errstate(invalid="ignore"):
         lit = (images.brightness >= 0) & (images.brightness <= 1)
@@ -249,12 +251,14 @@ class _Grouping:
     def __init__(
         self,
         columns: Columns,
+        images: Images | None,
         order: IntArray,
         bounds: Sequence[tuple[int, int]],
         named: Mapping[str, _Coded],
         writer: str,
     ) -> None:
         self._columns = columns
+        self._images = images
         self._order = order
         self._bounds = bounds
         self._named = named
@@ -276,8 +280,7 @@ class _Grouping:
             name: self._texts(name) for name in ("prediction_id", "group", "text", "class_name")
         }
         shares = _sorted(order, probabilities)
-        images = images_of(columns)
-        images = None if images is None else images.rows(order)
+        images = None if self._images is None else self._images.rows(order)
         orders = self._sequence[order]
         groups = []
         for start, stop in self._bounds:

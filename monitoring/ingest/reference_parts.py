@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from monitoring.ingest.columns import Columns, Vectors
-from monitoring.ingest.predictions import are_probabilities, images_of, is_unit
-from monitoring.rows import HalfArray, IntArray
+from monitoring.ingest.predictions import are_images, are_probabilities, images_of, is_unit
+from monitoring.rows import HalfArray, Images, IntArray
 from monitoring.state.reference_rows import ReferencePart
 
 
@@ -23,10 +23,11 @@ def parts_of(columns: Columns, malformed: Counter[str]) -> list[ReferencePart]:
     for codes in (version, *(codes for codes, _ in named)):
         new[1:] |= np.diff(codes) != 0
     starts = np.flatnonzero(new).tolist()
+    images = images_of(columns)
     parts = []
     for start, stop in zip(starts, [*starts[1:], len(columns)], strict=True):
         names = [texts[codes[start]] if codes[start] >= 0 else None for codes, texts in named]
-        part = _part(columns, start, stop, names)
+        part = _part(columns, images, start, stop, names)
         if part is None:
             malformed["reference"] += stop - start
         else:
@@ -35,7 +36,7 @@ def parts_of(columns: Columns, malformed: Counter[str]) -> list[ReferencePart]:
 
 
 def _part(
-    columns: Columns, start: int, stop: int, names: Sequence[str | None]
+    columns: Columns, images: Images | None, start: int, stop: int, names: Sequence[str | None]
 ) -> ReferencePart | None:
     rows = np.arange(start, stop)
     tenant, adapter, digest, backbone = names
@@ -43,10 +44,7 @@ def _part(
     first, version = int(columns.integers("row", -1)[start]), columns.integers("version", -1)[start]
     tops, truths = (columns.integers(n, -1)[rows] for n in ("class_index", "label_index"))
     tokens, unknown = (columns.integers(n, -1)[rows] for n in ("tokens", "unknown_tokens"))
-    images = images_of(columns)
-    images = None if images is None else images.rows(rows)
-    if images is not None and not bool((images.width > 0).all()):
-        images = None
+    own = images.rows(rows) if images is not None and columns.known("width")[rows].any() else None
     probabilities = columns.vectors("probabilities")
     classes = int(probabilities.lengths[start])
     sound = (
@@ -59,7 +57,7 @@ def _part(
         and bool((probabilities.lengths[rows] == classes).all())
         and bool(are_probabilities(probabilities)[rows].all())
         and bool(((tops >= 0) & (tops < classes) & (truths < classes)).all())
-        and (images is not None or bool((np.minimum(tokens, unknown) >= 0).all()))
+        and bool(((np.minimum(tokens, unknown) >= 0) if own is None else are_images(own)).all())
     )
     main, base = columns.vectors("embedding"), columns.vectors("base_embedding")
     if not sound or not _uniform(main, rows) or not _uniform(base, rows):
@@ -85,7 +83,7 @@ def _part(
         tokens=tokens,
         unknown=unknown,
         truncated=columns.truths("truncated")[rows],
-        images=images,
+        images=own,
     )
 
 

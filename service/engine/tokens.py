@@ -1,5 +1,6 @@
 """From texts to token ids, as the checkpoint's own tokenizer does it."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,14 +66,13 @@ class Tokeniser:
 
     def __init__(self, bundle: Bundle) -> None:
         self.max_length = bundle.manifest.max_length
-        self._whole = Tokenizer.from_file(str(bundle.path / TOKENIZER_FILE))
-        self._whole.no_padding()
-        self._whole.no_truncation()
         self._tokenizer = Tokenizer.from_file(str(bundle.path / TOKENIZER_FILE))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.max_length)
         self._takes_types = bundle.manifest.token_types
         self._unknown_id = _unknown_id(self._tokenizer, bundle.path / TOKENIZER_FILE)
+        self._making = threading.Lock()
+        self._untruncated: Tokenizer | None = None
 
     def encode(self, texts: Sequence[Input]) -> list[Tokens]:
         """Return the tokens of each text, in order."""
@@ -149,6 +149,20 @@ class Tokeniser:
         if not pair:
             return windows.overlap + 1
         return max(2 * windows.overlap, self.max_length // _PAIR_ROOM, 1)
+
+    @property
+    def _whole(self) -> Tokenizer:
+        """Return a copy that cuts nothing, made when windows are first asked for.
+
+        Large vocabularies take 220 MiB and a quarter of a second, which most services never need.
+        It is made of what is in memory: the file may be another one by then.
+        """
+        with self._making:
+            if self._untruncated is None:
+                copy: Tokenizer = Tokenizer.from_str(self._tokenizer.to_str())
+                copy.no_truncation()
+                self._untruncated = copy
+            return self._untruncated
 
     def _run(
         self,

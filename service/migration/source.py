@@ -4,14 +4,17 @@ Nothing of it is changed, and it may be in use. Of each version the store keeps 
 upload brought, the hold-out among them, so that all of it can be judged and sent again.
 """
 
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy.exc import DBAPIError
+
 from service.engine.adapter import Adapter
 from service.engine.bundle import Manifest
-from service.errors import InvalidSettings
+from service.errors import InvalidSettings, StateDamaged
 from service.registry import rollouts, schema, tables, tenants, versions
 from service.registry.database import FILE, Database
 from service.registry.records import Rollout, RolloutRole, Tenant, Version
@@ -78,11 +81,16 @@ class OldState:
 def opened(state: Path) -> Iterator[OldState]:
     """Open a state directory for reading, whether a server runs on it or not.
 
-    Raises `InvalidSettings` where there is no registry, or one of another schema.
+    Raises `InvalidSettings` where there is no registry, or one of another schema, and
+    `StateDamaged` where the registry cannot be read, then or later.
     """
     if not (state / FILE).is_file():
         raise InvalidSettings(f"{state} holds no registry: there is no {FILE} in it")
-    with closing(Database(state)) as database, closing(Store(state)) as store:
+    with (
+        _telling_damage(state),
+        closing(Database(state)) as database,
+        closing(Store(state)) as store,
+    ):
         store.share()
         with database.read() as connection:
             found = schema.read_schema(connection)
@@ -92,3 +100,17 @@ def opened(state: Path) -> Iterator[OldState]:
                 " start this version's server on it once, which brings it up to date"
             )
         yield OldState(database, store)
+
+
+@contextmanager
+def _telling_damage(state: Path) -> Iterator[None]:
+    """Raise `StateDamaged` in place of what a database says that is none, or is not whole."""
+    try:
+        yield
+    except (DBAPIError, sqlite3.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        raise StateDamaged(
+            f"{state / FILE} cannot be read: {cause}; `tenantry state check --state {state}` says"
+            " what is damaged, and `tenantry state restore` makes a whole state of a backup, to"
+            " give as --from-state"
+        ) from error

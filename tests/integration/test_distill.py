@@ -15,6 +15,7 @@ import httpx
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from transformers import (
     AutoModelForSequenceClassification,
@@ -32,6 +33,7 @@ from service.engine.adapter import FloatArray
 from service.engine.bundle import open_bundle
 from tests.fakes.checkpoints import make_checkpoint
 from tests.fakes.distilling import request_of
+from tests.fakes.image_checkpoints import make_image_checkpoint
 from tests.fakes.packages import zip_of
 from tests.fakes.teachers import LABELS, make_teacher, write_texts
 from tests.fakes.tuned import HEADS, make_tuned
@@ -339,6 +341,45 @@ def test_what_cannot_be_distilled_is_refused_before_any_work(
     assert not (tmp_path / ".student.distilling").exists()
 
 
+def test_a_model_of_images_is_refused_before_anything_is_read(
+    teacher: Path, tmp_path: Path
+) -> None:
+    images = make_image_checkpoint("vit", tmp_path / "vit")
+    (images / "model.safetensors").write_bytes(b"")
+    data, out = tmp_path / "no such data", tmp_path / "student"
+    for request in (
+        Request(str(images), data, out, student_layers=1),
+        Request(str(images), data, out, student_layers=1, teacher_adapter=tmp_path / "adapter"),
+        Request(str(teacher), data, out, student=str(images)),
+    ):
+        with pytest.raises(UnsupportedModel, match="vit is a model of images; teachers and stud"):
+            distil(request, quiet)
+
+
+def test_a_place_that_cannot_be_written_is_told(teacher: Path, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "student"
+    with pytest.raises(DistillationFailed, match=r"could not be written: .*; make room there"):
+        distil(Request(str(teacher), data, out, student_layers=1), quiet)
+
+
+def test_a_disk_that_is_full_is_told_and_the_same_command_continues(
+    teacher: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise SafetensorError("Error while serializing: No space left on device (os error 28)")
+
+    request = Request(
+        str(teacher), data, tmp_path / "student", student_layers=1, recipe=Recipe(epochs=1)
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr("exporter.distill.distillation.save_student", full)
+        with pytest.raises(DistillationFailed, match=r"No space left.*the same command continues"):
+            distil(request, quiet)
+    distil(request, quiet)
+    assert [path.name for path in tmp_path.iterdir()] == ["student"]
+
+
 def test_a_training_that_diverges_says_so(teacher: Path, data: Path, tmp_path: Path) -> None:
     recipe = Recipe(epochs=3, rate=1e12)
     with pytest.raises(DistillationFailed, match="try a lower --rate"):
@@ -361,6 +402,10 @@ def test_the_command_says_what_failed_and_ends_with_1(
             command.run([str(word) for word in (*words, *more)], COMMANDS)
         assert stopped.value.code == 1
         assert what in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(SystemExit) as stopped:
+        command.run([*map(str, words), "--student-layers", "1", "--seed", str(2**32)], COMMANDS)
+    assert stopped.value.code == 2
+    assert "4294967295" in capsys.readouterr().err
     assert not (tmp_path / "student").exists()
 
 

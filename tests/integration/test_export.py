@@ -1,6 +1,7 @@
 """Exporting: all of a bundle or nothing of it, and what is refused by name."""
 
 import contextlib
+import errno
 import json
 import os
 import random
@@ -18,6 +19,7 @@ import orjson
 import pytest
 import torch
 import typer
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from transformers import FNetConfig, FNetForSequenceClassification
 from typer.testing import CliRunner
@@ -203,6 +205,32 @@ def test_nothing_is_ever_overwritten(kind: str, checkpoint: Path, shelf: Path) -
     assert mine.read_text() == "precious"
 
 
+def test_a_place_that_cannot_be_made_is_refused(checkpoint: Path, shelf: Path) -> None:
+    (shelf / "file").touch()
+    out = shelf / "file" / "bundle"
+    with pytest.raises(ExportFailed, match=f"{out} could not be written: "):
+        export_bundle(Request(str(checkpoint), out), nothing)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        SafetensorError("Error while serializing: No space left on device (os error 28)"),
+    ],
+)
+def test_a_disk_that_is_full_is_told_and_nothing_is_left(
+    error: Exception, checkpoint: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("exporter.export.save_file", full)
+    request = Request(str(checkpoint), shelf / "bundle")
+    refused(request, ExportFailed, "could not be written: .*No space left.*; make room there")
+    assert is_empty(shelf)
+
+
 def test_a_graph_that_answers_otherwise_than_the_model_is_not_written(
     checkpoint: Path, shelf: Path
 ) -> None:
@@ -341,3 +369,17 @@ def test_the_command_says_why_it_failed_and_exits_with_one(tmp_path: Path) -> No
     assert "export failed:" in ran.output
     assert "no config.json there" in " ".join(ran.output.split())
     assert not (tmp_path / "bundle").exists()
+
+
+def test_the_command_tells_of_a_disk_in_one_line_that_leaves_names_as_they_are(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "[bold]file"
+    place.touch()
+    app = typer.Typer()
+    app.command()(export_command)
+    ran = CliRunner().invoke(app, [str(checkpoint), "--out", str(place / "bundle")])
+    assert ran.exit_code == 1
+    [line] = [line for line in ran.output.splitlines() if "export failed:" in line]
+    assert f"{place / 'bundle'} could not be written: " in line
+    assert line.endswith("; make room there, or choose another --out")

@@ -15,6 +15,7 @@ from service.engine.tuning.choice import Chooser
 from service.engine.tuning.memory import MEMORY
 from service.engine.tuning.search import Wanted
 from service.engine.tuning.setup import Setup, read_setup
+from service.engine.tuning.trial import Bench
 from service.engine.tuning.workload import LENGTHS
 
 
@@ -26,7 +27,7 @@ def tenantry(*arguments: object) -> int:
     return code
 
 
-def chosen(bundle: Bundle, state: Path, **wanted: str) -> tuple[Setup, bool]:
+def chosen(bundle: Bundle, state: Path, **wanted: str | int) -> tuple[Setup, bool]:
     choice = Chooser(bundle, state / MEMORY, 8, Wanted(**wanted)).choose()  # type: ignore[arg-type]
     return choice.setup, choice.remembered
 
@@ -68,6 +69,12 @@ def test_a_part_of_the_providers_is_shown_as_a_table_and_does_not_decide_for_all
     assert "fp32 cpu" in said
     assert "fp32 on cpu, 1 threads" in said
     assert json.loads((tmp_path / MEMORY).read_bytes())["best"] is None
+    asked = "--provider cpu --threads 1"
+    told = " ".join(said.split())
+    assert f"`tenantry serve {asked}` uses it from its next start on; a plain" in told
+    setup, remembered = chosen(bundle, tmp_path, provider="cpu", threads=1)
+    assert remembered
+    assert f"{setup}: " in told
     assert chosen(bundle, tmp_path, provider="cpu")[1]
 
 
@@ -79,3 +86,36 @@ def test_a_provider_that_does_not_run_here_ends_it_with_the_reason(
     assert tenantry("tune", *options) == 1
     assert "'abacus' is no provider; there are auto, cpu" in capfd.readouterr().err
     assert not (tmp_path / MEMORY).exists()
+
+
+@pytest.mark.parametrize("below", ["", "state"])
+def test_a_state_that_cannot_be_written_ends_it_before_anything_is_measured(
+    bundle_of: Callable[[str], Bundle],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    below: str,
+) -> None:
+    def measure(*_: object) -> None:
+        raise AssertionError("nothing is measured")
+
+    monkeypatch.setattr(Bench, "measure", measure)
+    file = tmp_path / "file"
+    file.touch()
+    options = ["--bundle", bundle_of("bert").path, "--state", file / below]
+    assert tenantry("tune", *options, "--count", 16) == 1
+    [said] = capfd.readouterr().err.splitlines()
+    assert said.startswith(f"tenantry: --state {file / below} cannot be written: ")
+    assert "give a folder that this user may write" in said
+
+
+def test_findings_that_cannot_be_written_are_one_line(
+    bundle_of: Callable[[str], Bundle], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / MEMORY).mkdir()
+    options = ["--bundle", bundle_of("bert").path, "--state", tmp_path, "--count", len(LENGTHS)]
+    options += ["--rounds", 1, "--slots", 8, "--provider", "cpu", "--threads", 1]
+    assert tenantry("tune", *options) == 1
+    said = capfd.readouterr().err.splitlines()[-1]
+    assert said.startswith(f"tenantry: what was found cannot be written to {tmp_path}: ")
+    assert said.endswith("make room there and run the same command again")

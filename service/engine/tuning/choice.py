@@ -5,7 +5,7 @@ one way to read it.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from service.engine.bundle import Bundle
 from service.engine.errors import ProviderUnavailable
 from service.engine.execution.provider import AS_IT_COMES, DeviceOptions
 from service.engine.providers import PROVIDERS, runnable
-from service.engine.tuning.memory import Record, key_of, recall, remember
-from service.engine.tuning.search import ANYTHING, Found, Wanted, short
+from service.engine.tuning.memory import Record, key_of, merged, recall, remember
+from service.engine.tuning.search import ANYTHING, Wanted, short
 from service.engine.tuning.setup import Setup, default_setup
 from service.engine.tuning.trial import Bench, Trial
 from service.engine.tuning.workload import random_workload
@@ -62,7 +62,7 @@ class Chooser:
         """
         pairs = pairs_for(self.bundle, self.wanted)
         record = recall(self.memory, key_of(self.bundle))
-        known = None if record is None else _known(record, self.wanted)
+        known = None if record is None else _known(record, self.wanted, pairs)
         if known is not None:
             return known
         if len(pairs) == 1:
@@ -89,7 +89,7 @@ class Chooser:
                     if self.wanted.allows(t.setup)
                 )
             )
-        record = _merged(before, found, self.wanted, workload.about)
+        record = merged(before, self.wanted, AUTO, workload.about, found)
         remember(self.memory, key_of(self.bundle), record)
         reason = f"fastest here, {reason_of(found.best, found.trials)}"
         return Choice(found.best.setup, reason, False, found.trials)
@@ -120,30 +120,26 @@ def pairs_for(bundle: Bundle, wanted: Wanted) -> list[tuple[str, str]]:
     return pairs
 
 
-def _known(record: Record, wanted: Wanted) -> Choice | None:
-    """Return the remembered choice, if what was asked for was measured."""
-    allowed = [t for t in record.trials if t.usable and wanted.allows(t.setup)]
-    if record.best is not None and wanted.allows(record.best):
-        best = next((t for t in allowed if t.setup == record.best), None)
+def _known(record: Record, wanted: Wanted, pairs: Sequence[tuple[str, str]]) -> Choice | None:
+    """Return the remembered choice, if each of the pairs was measured as it was asked for."""
+    allowed = [trial for trial in record.trials if wanted.allows(trial.setup)]
+    if not {(t.setup.variant, t.setup.provider) for t in allowed}.issuperset(pairs):
+        return None
+    usable = [trial for trial in allowed if trial.usable]
+    part = next((part for part in record.parts if part.wanted == wanted), None)
+    by = record.by if part is None else part.by
+    if part is not None:
+        best = next((t for t in usable if t.setup == part.best), None)
+    elif record.best is not None and wanted.allows(record.best):
+        best = next((t for t in usable if t.setup == record.best), None)
     elif wanted.anything:
         return None
     else:
-        best = max(allowed, key=lambda trial: trial.speed, default=None)
+        best = max(usable, key=lambda trial: trial.speed, default=None)
     if best is None:
         return None
-    how = "tuned" if record.by == "tune" else "fastest here"
+    how = "tuned" if by == "tune" else "fastest here"
     return Choice(best.setup, f"{how}, {reason_of(best, record.trials)}", True, record.trials)
-
-
-def _merged(before: Record | None, found: Found, wanted: Wanted, about: str) -> Record:
-    """Return what to remember: a part of the providers does not say which of all is best."""
-    assert found.best is not None, "only what runs is remembered"
-    if wanted.anything:
-        return Record("auto", about, found.trials, found.best.setup)
-    new = {trial.setup for trial in found.trials}
-    kept = () if before is None else tuple(t for t in before.trials if t.setup not in new)
-    best = None if before is None else before.best
-    return Record("auto" if before is None else before.by, about, (*kept, *found.trials), best)
 
 
 def reason_of(best: Trial, trials: tuple[Trial, ...]) -> str:

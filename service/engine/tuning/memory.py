@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -16,6 +17,7 @@ from service.engine.bundle import Bundle
 from service.engine.device import describe_gpu
 from service.engine.errors import ProviderUnavailable
 from service.engine.processor import processor_flags, processor_model, processors
+from service.engine.tuning.search import Found, Wanted, read_wanted
 from service.engine.tuning.setup import Setup, read_setup
 from service.engine.tuning.trial import Trial
 
@@ -37,6 +39,15 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What was found best of the setups that somebody asked for, where that was not all."""
+
+    wanted: Wanted
+    by: str  # `auto`, or `tune`
+    best: Setup
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """What is remembered."""
 
@@ -44,6 +55,20 @@ class Record:
     workload: str
     trials: tuple[Trial, ...]
     best: Setup | None  # of everything; None where a part alone was measured
+    parts: tuple[Part, ...] = ()
+
+
+def merged(before: Record | None, wanted: Wanted, by: str, workload: str, found: Found) -> Record:
+    """Return what to remember: a part of the setups does not say which of all is best."""
+    assert found.best is not None, "only what runs is remembered"
+    best = found.best.setup
+    had = before or Record(by, workload, (), None)
+    new = {trial.setup for trial in found.trials}
+    trials = (*(trial for trial in had.trials if trial.setup not in new), *found.trials)
+    if wanted.anything:
+        return Record(by, workload, trials, best, had.parts)
+    parts = (*(part for part in had.parts if part.wanted != wanted), Part(wanted, by, best))
+    return Record(had.by, workload, trials, had.best, parts)
 
 
 def key_of(bundle: Bundle) -> Key:
@@ -74,6 +99,7 @@ def recall(file: Path | None, key: Mapping[str, object]) -> Record | None:
             workload=str(document["workload"]),
             trials=tuple(_read_trial(each) for each in document["trials"]),
             best=None if best is None else read_setup(best),
+            parts=tuple(_read_part(each) for each in document.get("parts", ())),
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         logger.info("measuring the providers again: %s cannot be read: %r", file, error)
@@ -90,6 +116,7 @@ def remember(file: Path | None, key: Mapping[str, object], record: Record) -> No
         "by": record.by,
         "workload": record.workload,
         "best": None if record.best is None else record.best.document(),
+        "parts": [_part_document(part) for part in record.parts],
         "trials": [trial_document(trial) for trial in record.trials],
     }
     part = file.with_suffix(".part")
@@ -111,6 +138,15 @@ def trial_document(trial: Trial) -> dict[str, object]:
     """Return the trial as JSON has it; NaN becomes null."""
     figures = {name: getattr(trial, name) for name in _FIGURES}
     return {"setup": trial.setup.document(), "verdict": trial.verdict, **figures}
+
+
+def _part_document(part: Part) -> dict[str, object]:
+    return {"wanted": part.wanted.document(), "by": part.by, "best": part.best.document()}
+
+
+def _read_part(document: Mapping[str, Any]) -> Part:
+    wanted = read_wanted(document["wanted"])
+    return Part(wanted, str(document["by"]), read_setup(document["best"]))
 
 
 def _read_trial(document: Mapping[str, object]) -> Trial:

@@ -4,7 +4,7 @@ One knob after the other, each kept where it gains more than noise does, since a
 would take hours. `short` is the first step alone.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from service.engine.bundle import Manifest
@@ -44,6 +44,10 @@ class Wanted:
         )
         return all(wanted is None or wanted == had for wanted, had in pairs)
 
+    def document(self) -> dict[str, object]:
+        """Return it as JSON has it."""
+        return {"provider": self.provider, "variant": self.variant, "threads": self.threads}
+
     @property
     def anything(self) -> bool:
         """Return whether nothing was asked for."""
@@ -51,6 +55,16 @@ class Wanted:
 
 
 ANYTHING = Wanted()
+
+
+def read_wanted(document: Mapping[str, object]) -> Wanted:
+    """Return what `document` asks for; raise `KeyError` or `TypeError` where that is nothing."""
+    provider, variant, threads = (document[name] for name in ("provider", "variant", "threads"))
+    if not isinstance(provider, str | None) or not isinstance(variant, str | None):
+        raise TypeError("provider and variant are names")
+    if not isinstance(threads, int | None):
+        raise TypeError("threads is a whole number")
+    return Wanted(provider, variant, threads)
 
 
 @dataclass(frozen=True, slots=True)

@@ -296,6 +296,43 @@ def test_a_pair_without_room_for_windows_is_truncated_as_ever(both: Both) -> Non
     assert all(text.truncated for text in found)
 
 
+class Makers:
+    """The library's two ways to make a tokenizer, counted."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def from_file(self, path: str) -> Tokenizer:
+        self.made += 1
+        return Tokenizer.from_file(path)
+
+    def from_str(self, text: str) -> Tokenizer:
+        self.made += 1
+        return Tokenizer.from_str(text)
+
+
+def test_a_second_tokenizer_is_made_when_windows_are_asked_for_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    makers = Makers()
+    monkeypatch.setattr("service.engine.tokens.Tokenizer", makers)
+    ours = Tokeniser(bundle_around(_tokenizer("bert"), tmp_path))
+    ours.encode(["word " * 200])
+    ours.encode_windows(["word " * 200], [None])
+    assert makers.made == 1
+    (tmp_path / TOKENIZER_FILE).unlink()  # another bundle may lie there by now
+    threads = [
+        threading.Thread(target=ours.encode_windows, args=(["word " * 200], [Windows(4, 8)]))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert makers.made == 2
+    assert isinstance(ours.encode_windows(["word " * 200], [Windows(4, 8)])[0][0], Windowed)
+
+
 def test_of_a_text_of_a_million_letters_as_much_is_read_as_the_windows_need(both: Both) -> None:
     long = "many words and more words " * 40_000
     ((found,),) = both.ours.encode_windows([long], [Windows(7, 4)])

@@ -14,8 +14,8 @@ from service.engine.feed import Layout
 from service.engine.providers import PROVIDERS
 from service.engine.tuning import memory as remembering
 from service.engine.tuning.choice import Choice, Chooser
-from service.engine.tuning.memory import Record, key_of, remember
-from service.engine.tuning.search import Wanted
+from service.engine.tuning.memory import Record, key_of, merged, recall, remember
+from service.engine.tuning.search import Found, Wanted
 from service.engine.tuning.setup import Setup, default_setup
 from service.engine.tuning.trial import USABLE, Bench, Trial
 from tests.fakes.manifests import BACKBONE, manifest_of
@@ -225,6 +225,54 @@ def test_measuring_a_part_of_the_providers_does_not_say_which_of_all_is_best(
     assert pair(machine.choose(tmp_path / MEMORY)) == ("fp32", "cpu")
 
 
+def test_a_memory_does_not_answer_for_a_pair_that_was_not_measured(
+    machine: Machine, tmp_path: Path
+) -> None:
+    machine.bundle = bundle_of("fp32", "bf16")
+    machine.add("quick", fp32=1_500.0, bf16=3_000.0)
+    assert pair(machine.choose(tmp_path / MEMORY, variant="fp32")) == ("fp32", "quick")
+    machine.measured.clear()
+    found = machine.choose(tmp_path / MEMORY, provider="quick")
+    assert (pair(found), found.remembered) == (("bf16", "quick"), False)
+    assert ("bf16", "quick") in machine.measured
+    assert machine.choose(tmp_path / MEMORY, provider="quick").remembered
+    assert pair(machine.choose(tmp_path / MEMORY, variant="fp32")) == ("fp32", "quick")
+
+
+def test_what_was_found_of_a_part_is_served_where_that_part_is_asked_for(
+    machine: Machine, tmp_path: Path
+) -> None:
+    """Of the part, the winner side by side: another round of it may have been quicker by chance."""
+    machine.add("quick", fp32=3_000.0)
+    memory, wanted = tmp_path / MEMORY, Wanted(provider="cpu")
+    assert machine.choose(memory).provider == "quick"
+    trials = tuple(
+        Trial(default_setup("fp32", "cpu", threads), USABLE, speed, 1.0, 1.0, 0.9, 0.0, 1.0)
+        for threads, speed in ((2, 1_800.0), (3, 1_810.0))
+    )
+    key = key_of(machine.bundle)
+    remember(
+        memory, key, merged(recall(memory, key), wanted, "tune", "w", Found(trials, trials[0]))
+    )
+    found = machine.choose(memory, provider="cpu")
+    assert (found.setup, found.remembered) == (trials[0].setup, True)
+    assert found.reason.startswith("tuned, fp32 on cpu: 1,800 tokens/s")
+    plain = machine.choose(memory)
+    assert (plain.provider, plain.remembered) == ("quick", True)
+    assert plain.reason.startswith("fastest here")
+
+
+def test_measuring_all_keeps_what_was_tuned_of_a_part(machine: Machine, tmp_path: Path) -> None:
+    machine.add("quick", fp32=3_000.0)
+    memory, wanted = tmp_path / MEMORY, Wanted(provider="cpu")
+    tuned = Trial(default_setup("fp32", "cpu", 3), USABLE, 1_800.0, 1.0, 1.0, 0.9, 0.0, 1.0)
+    record = merged(None, wanted, "tune", "texts of a person", Found((tuned,), tuned))
+    remember(memory, key_of(machine.bundle), record)
+    found = machine.choose(memory)
+    assert (found.provider, found.remembered) == ("quick", False)
+    assert machine.choose(memory, provider="cpu").setup == tuned.setup
+
+
 def test_what_tune_wrote_is_what_is_served_and_is_called_tuned(
     machine: Machine, tmp_path: Path
 ) -> None:
@@ -317,6 +365,26 @@ def test_a_memory_that_cannot_be_read_is_none(
     (tmp_path / MEMORY).write_bytes(garbage)
     assert not machine.choose(tmp_path / MEMORY).remembered
     assert orjson.loads((tmp_path / MEMORY).read_bytes())["best"]["provider"] == "cpu"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {},
+        {"wanted": {"provider": 1, "variant": None, "threads": None}},
+        {"wanted": {"provider": None, "variant": None, "threads": "two"}},
+        {"wanted": {"provider": None, "variant": None, "threads": 2}, "by": "auto", "best": {}},
+    ],
+)
+def test_a_memory_whose_parts_cannot_be_is_none(
+    machine: Machine, tmp_path: Path, part: dict[str, object]
+) -> None:
+    machine.add("npu", fp32=1.0)
+    machine.choose(tmp_path / MEMORY)
+    document = orjson.loads((tmp_path / MEMORY).read_bytes())
+    document["parts"] = [part]
+    (tmp_path / MEMORY).write_bytes(orjson.dumps(document))
+    assert not machine.choose(tmp_path / MEMORY).remembered
 
 
 @pytest.mark.parametrize(

@@ -343,6 +343,47 @@ def test_one_malformed_row_costs_a_reference_its_part(wrong: dict[str, Any]) -> 
     assert frame.malformed == {"reference": 3}
 
 
+IMAGE = {
+    "width": 640, "height": 480, "image_bytes": 9_000, "brightness": 0.5, "sharpness": 0.25,
+    "tokens": None, "unknown_tokens": None, "truncated": None,
+}  # fmt: skip
+
+
+def test_a_reference_of_images_needs_no_tokens() -> None:
+    small = {**IMAGE, "sharpness": None}
+    frame = predictions(part_row(0, **IMAGE), part_row(1, **small), part_row(2, **IMAGE))
+    [part] = frame.references
+    assert part.images is not None
+    np.testing.assert_array_equal(part.images.width, [640, 640, 640])
+    assert np.isnan(part.images.sharpness).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"brightness": None},
+        {"brightness": 1.5},
+        {"height": None},
+        {"height": 0},
+        {"image_bytes": None},
+        {"sharpness": -1.0},
+        {"width": 0},
+        {"width": None},
+        {"width": None, "tokens": 5, "unknown_tokens": 1},
+    ],
+)
+def test_one_image_that_is_none_costs_a_reference_its_part(wrong: dict[str, Any]) -> None:
+    bad = part_row(1, **{**IMAGE, **wrong})
+    frame = predictions(part_row(0, **IMAGE), bad, part_row(2, **IMAGE))
+    assert frame.references == ()
+    assert frame.malformed == {"reference": 3}
+
+
+def test_a_reference_of_texts_shares_a_frame_with_one_of_images() -> None:
+    frame = predictions(part_row(0), part_row(0, version=2, **IMAGE))
+    assert [part.images is not None for part in frame.references] == [False, True]
+
+
 def test_references_of_two_versions_share_a_frame() -> None:
     frame = predictions(part_row(0), part_row(1), part_row(0, version=2), part_row(2, version=2))
     assert [(part.version, part.row, len(part)) for part in frame.references] == [
