@@ -14,6 +14,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from service.errors import InvalidSettings, StoreFull
 from service.registry import schema
+from service.registry.place import Identity, check_place, identity
 
 FILE = "registry.sqlite3"
 BUSY_S = 10.0  # how long a write waits for another process's
@@ -34,6 +35,7 @@ class Database:
     def __init__(self, folder: Path, busy_s: float = BUSY_S) -> None:
         self.path = folder / FILE
         self.busy_s = busy_s
+        self._opened: Identity | None = None  # once it has been written
         self._engine = _engine(self.path, busy_s)
 
     def prepare(self) -> None:
@@ -60,11 +62,14 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """Give a connection that alone may write; commit at the end, roll back on an error.
 
-        Raises `StoreFull` where the database cannot take the write.
+        Raises `StoreFull` where the database cannot take the write, or is not where it was.
         """
         writing = self._engine.execution_options(tenantry_write=True)
         with refusing_full(), writing.connect() as connection, connection.begin():
+            if self._opened is None:
+                self._opened = identity(self.path)
             yield connection
+            check_place(self.path, self._opened)
 
     def flaws(self) -> list[str]:
         """Return what SQLite finds wrong with the file, at most 100 things."""

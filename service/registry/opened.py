@@ -12,7 +12,7 @@ from service.engine.bundle import Manifest
 from service.engine.errors import Problem
 from service.errors import InvalidSettings
 from service.registry import inspection, versions
-from service.registry.database import BUSY_S, Database, refusing_full
+from service.registry.database import BUSY_S, FILE, Database, refusing_full
 from service.registry.keeper import Keeper
 from service.registry.records import (
     KeyRecord,
@@ -24,7 +24,7 @@ from service.registry.records import (
     Version,
 )
 from service.registry.routes import Routes
-from service.registry.store import Progress, Store
+from service.registry.store import Progress, Store, holds_anything
 from service.registry.watcher import Watcher
 
 # Called with the rollout before, the one after, who changed it and when, as ISO 8601.
@@ -46,6 +46,20 @@ def _refusing_unusable(state: Path) -> Iterator[None]:
     except (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError) as error:
         reason = f"{error.filename}: {error.strerror}"
         raise InvalidSettings(f"the state directory {state} cannot be used: {reason}") from error
+
+
+def _check_not_lost(state: Path) -> None:
+    """Raise `InvalidSettings` where adapters are there and the registry that names them is not.
+
+    A new, empty registry would name none of them, and the sweep would remove them all.
+    """
+    file = state / FILE
+    if (not file.exists() or not file.stat().st_size) and holds_anything(state):
+        raise InvalidSettings(
+            f"{state} holds adapters, and {FILE}, which names them, is missing or empty: put it"
+            " back with its -wal and -shm, or take a backup (`tenantry state restore`); a new"
+            " start needs an empty directory"
+        )
 
 
 class OpenRegistry:
@@ -94,6 +108,7 @@ class OpenRegistry:
         """
         with refusing_full(), _refusing_unusable(state), ExitStack() as opened:
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _check_not_lost(state)
             database = Database(state, busy_s)
             opened.callback(database.close)
             database.prepare()
@@ -117,16 +132,22 @@ class OpenRegistry:
         return self._keeper.refresh()
 
     def watch(
-        self, poll_s: float, on_change: Callable[[], object], on_failure: Callable[[], object]
+        self,
+        poll_s: float,
+        on_change: Callable[[], object],
+        on_failure: Callable[[], object],
+        on_answer: Callable[[], object] = lambda: None,
     ) -> Watcher:
         """Take over what other processes change, from now on, asking every `poll_s`.
 
         `on_change` is called after each time that there was something, `on_failure` after each
-        that could not be asked, both in a thread of their own. It ends with `Watcher.stop`, or
-        when the registry is closed.
+        that could not be asked, `on_answer` after each that could, all of them in a thread of
+        their own. It ends with `Watcher.stop`, or when the registry is closed.
         """
         assert self._watcher is None, "one thread is enough"
-        self._watcher = Watcher(self._database.path, self.refresh, poll_s, on_change, on_failure)
+        self._watcher = Watcher(
+            self._database.path, self.refresh, poll_s, on_change, on_failure, on_answer
+        )
         return self._watcher
 
     def route(

@@ -46,6 +46,7 @@ Progress = Callable[[int, int], object]  # how many are done, of how many
 _ADAPTER_FILES = {IDENTITY_FILE, CONFIG_FILE, WEIGHTS_FILE}
 _CONFIG_BYTES_MAX = 16 << 20  # of an own file; uploads have a limit of their own
 _ALGORITHM = "sha256:"
+_KINDS = ("adapters", "files")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,18 @@ class Staged:
     extras: Mapping[str, str]  # name in the upload -> digest
 
 
+def holds_anything(state: Path) -> bool:
+    """Return whether a state directory holds adapters or files, without making anything."""
+    return any(any((state / "store" / kind).glob("*/*")) for kind in _KINDS)
+
+
 class Store:
     """Content-addressed files of one state directory."""
 
     def __init__(self, state: Path) -> None:
         self._root = state / "store"
         self._tmp = self._root / "tmp"
-        for folder in (self._root, self._tmp, self._root / "adapters", self._root / "files"):
+        for folder in (self._root, self._tmp, *(self._root / kind for kind in _KINDS)):
             folder.mkdir(parents=True, exist_ok=True)
         sync_folder(state)
         sync_folder(self._root)
@@ -264,7 +270,7 @@ class Store:
         return None
 
     def _everything(self) -> Iterator[Path]:
-        for kind in ("adapters", "files"):
+        for kind in _KINDS:
             yield from sorted((self._root / kind).glob("*/*"))
 
     def share(self) -> None:

@@ -11,6 +11,8 @@ from contextlib import closing
 from pathlib import Path
 from threading import Event, Thread
 
+from service.registry.place import check_place, identity
+
 logger = logging.getLogger(__name__)
 
 
@@ -18,7 +20,8 @@ class Watcher:
     """Calls `refresh` after every commit that it did not see yet, until it is stopped.
 
     `on_change` is called where `refresh` said that something was new, `on_failure` where the
-    database could not be asked or read; then it is asked again after the usual time.
+    database could not be asked or read; then it is asked again after the usual time. `on_answer`
+    is called each time that it answered, whether anything was new or not.
     """
 
     def __init__(
@@ -28,12 +31,14 @@ class Watcher:
         poll_s: float,
         on_change: Callable[[], object],
         on_failure: Callable[[], object],
+        on_answer: Callable[[], object] = lambda: None,
     ) -> None:
         self._path = path
         self._refresh = refresh
         self._poll_s = poll_s
         self._on_change = on_change
         self._on_failure = on_failure
+        self._on_answer = on_answer
         self._stopping = Event()
         self._failing = False
         self._thread = Thread(target=self._run, name="tenantry-registry-watch", daemon=True)
@@ -58,13 +63,16 @@ class Watcher:
         """Ask on one connection for as long as it goes well; a new one knows of nothing seen."""
         uri = f"{self._path.absolute().as_uri()}?mode=rw"
         with closing(sqlite3.connect(uri, uri=True, timeout=self._poll_s)) as connection:
+            opened = identity(self._path)
             seen = None
             while True:
+                check_place(self._path, opened)
                 found = connection.execute("PRAGMA data_version").fetchone()
                 if found != seen:
                     if self._refresh():
                         self._on_change()
                     seen = found
+                self._on_answer()
                 if self._failing:
                     self._failing = False
                     logger.info("the registry can be asked for changes again")

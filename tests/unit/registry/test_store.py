@@ -259,3 +259,19 @@ def test_a_registry_that_another_process_holds_is_told(registry: Registry, state
 def test_a_state_directory_that_is_made_is_its_owners_alone(tmp_path: Path) -> None:
     with closing(Registry.open(tmp_path / "state", BACKBONE)):
         assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty file"])
+def test_a_start_without_the_registry_removes_no_adapter(
+    registry: Registry, state: Path, left: str
+) -> None:
+    registry.publish("acme", "routing", package(), {}, "ann")
+    registry.close()
+    for file in state.glob("registry.sqlite3*"):
+        file.unlink()
+    if left == "an empty file":
+        (state / "registry.sqlite3").touch()
+    kept = files_below(state)
+    with pytest.raises(InvalidSettings, match="names them, is missing or empty"):
+        Registry.open(state, BACKBONE)
+    assert files_below(state) == kept != set()

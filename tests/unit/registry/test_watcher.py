@@ -217,6 +217,19 @@ def test_where_nobody_writes_nothing_is_read(state: Path, counted: Counted) -> N
     assert (len(attempts), counted.changes, counted.failures) == (1, 0, 0)
 
 
+def test_each_answer_is_told_and_no_failure_is(tmp_path: Path, counted: Counted) -> None:
+    path, answers = tmp_path / FILE, []
+    watcher = Watcher(
+        path, lambda: False, POLL_S, counted.change, counted.fail, lambda: answers.append(1)
+    )
+    until(lambda: counted.failures >= 3)
+    assert not answers
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE a (b)")
+    until(lambda: len(answers) >= 3)
+    watcher.stop()
+
+
 def test_closing_ends_the_thread(state: Path) -> None:
     registry = Registry.open(state, BACKBONE)
     watcher = registry.watch(60.0, lambda: None, lambda: None)
@@ -224,3 +237,34 @@ def test_closing_ends_the_thread(state: Path) -> None:
     registry.close()
     assert not watcher._thread.is_alive()
     assert time.monotonic() - begun < 30
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_registry_that_was_moved_away_does_not_answer_until_it_is_back(
+    state: Path, counted: Counted
+) -> None:
+    watcher = Watcher(state / FILE, lambda: True, POLL_S, counted.change, counted.fail)
+    until(lambda: counted.changes == 1)
+    (state / FILE).rename(state / "elsewhere")
+    until(lambda: counted.failures >= 3)
+    assert not (state / FILE).exists()
+    (state / "elsewhere").rename(state / FILE)
+    until(lambda: counted.changes == 2)
+    watcher.stop()
+
+
+def test_what_would_be_written_into_a_file_that_nobody_opens_again_is_refused(state: Path) -> None:
+    registry = Registry.open(state, BACKBONE)
+    file, away = state / FILE, state / "elsewhere"
+    file.rename(away)
+    with pytest.raises(StoreFull, match="is gone: put registry"):
+        registry.put_tenant("acme", TenantSettings(), "ann")
+    file.write_bytes(b"")
+    with pytest.raises(StoreFull, match="was replaced by another"):
+        registry.put_tenant("acme", TenantSettings(), "ann")
+    away.replace(file)
+    registry.put_tenant("acme", TenantSettings(), "ann")
+    registry.close()
+    opened = Registry.open(state, BACKBONE)
+    assert [tenant.name for tenant in opened.tenants()] == ["acme"]
+    opened.close()
