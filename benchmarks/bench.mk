@@ -30,9 +30,17 @@ bench-fairness: $(VENV)/.installed ## a tenant that floods, and what others feel
 bench-shadows: $(VENV)/.installed ## what a shadow costs (TENANTRY_DATA)
 	@$(BENCH).shadows $(BENCH_FLAGS)
 
+.PHONY: bench-canaries
+bench-canaries: $(VENV)/.installed ## false and missed rollbacks of canaries, simulated
+	@$(BENCH).canaries $(BENCH_FLAGS)
+
 .PHONY: bench-event-log
 bench-event-log: $(VENV)/.installed ## what logging costs a request (wrk, TENANTRY_DATA)
 	@$(BENCH).event_log $(BENCH_FLAGS)
+
+.PHONY: bench-tracing
+bench-tracing: $(VENV)/.installed ## what traces cost a request (wrk, TENANTRY_DATA)
+	@$(BENCH).tracing $(BENCH_FLAGS)
 
 .PHONY: bench-images
 bench-images: $(VENV)/.installed ## images: quality, mixed passes, drift (TENANTRY_DATA)

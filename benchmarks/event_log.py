@@ -35,7 +35,7 @@ RANK = 8
 CONNECTIONS = 16
 HIDDEN, CLASSES = 384, 77
 _FLUSHED_S = 2.5  # after which the log has written what a load left behind
-_T_95 = {4: 2.776, 24: 2.064}  # of Student, by degrees of freedom: pairs less one
+_T_95 = {4: 2.776, 15: 2.131, 24: 2.064}  # of Student, by degrees of freedom: pairs less one
 
 _NOTES = (
     (
@@ -136,6 +136,8 @@ class Uncounted:
         raise AssertionError(f"{count} events dropped for want of {reason}")
 
     def log_state(self, *, failing: bool, size_bytes: int) -> None: ...
+
+    def log_wrote(self, seconds: float) -> None: ...
 
     def unread_deleted(self, segments: int) -> None: ...
 

@@ -42,11 +42,12 @@ def run(
         context.obj = given
         return
     with _telling():
+        from monitoring.logs import begin_logging
         from monitoring.process import run as run_sidecar
         from monitoring.settings import read_settings
 
         settings = read_settings(**given)
-        _begin_logging(settings.log_level)
+        begin_logging(settings.log_level)
         run_sidecar(settings)
 
 
@@ -74,7 +75,7 @@ def report(
 
         given: dict[str, Any] = dict(context.obj or {})
         settings = read_settings(**(given | ({"state": state} if state is not None else {})))
-        _begin_logging("warning")
+        _begin_logging()
         text = _rendered(settings, tenant, most, json=json)
         if json:
             sys.stdout.write(text)
@@ -132,7 +133,8 @@ def _telling() -> Iterator[None]:
         raise typer.Exit(1) from error
 
 
-def _begin_logging(level: str) -> None:
+def _begin_logging() -> None:
+    """Tell whoever asked for a report of warnings, in words."""
     logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
+        level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )

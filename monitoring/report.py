@@ -223,7 +223,8 @@ class Mark(Struct, frozen=True, kw_only=True):
     canary_percent: float | None
     shadow: tuple[int, ...]
     actor: str
-    forced: str | None
+    forced: str | None  # why it was forced, or why the service made it by itself
+    rolled_back: int | None = None  # the version that the service took out by itself
 
 
 class GroupReport(Struct, frozen=True, kw_only=True):

@@ -5,28 +5,55 @@ admitted up to a bound and counted under `_other` beyond it. Counters start at z
 over them is right from the first scrape. Each thing is counted once, where it leaves the service.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import os
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.registry import Collector
+
+from service.registry.records import DEFAULTS
 
 OTHER_TENANTS = "_other"
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx", "left")
 UPLOAD_OUTCOMES = ("created", "known", "refused", "failed")
 
+ANSWER_OUTCOMES: tuple["AnswerOutcome", ...] = ("ok", "slow", "failed")
+CLASSES_MAX = 64  # with series of their own; tenants of later ones are counted under `_other`
+OTHER_CLASSES = "_other"
+
 SHADOW_OUTCOMES = ("answered", "dropped", "failed")
-LOG_KINDS = ("reference", "prediction", "label", "rollout", "quarantine", "undecodable")
+LOG_KINDS = (
+    "reference",
+    "prediction",
+    "label",
+    "rollout",
+    "quarantine",
+    "undecodable",
+    "failure",
+)
 DROP_REASONS = ("memory", "disk", "invalid")
 LABEL_OUTCOMES = ("accepted", "refused")
+ROLLBACK_REASONS = ("accuracy", "failures", "latency", "quarantine")
+SPAN_OUTCOMES = ("exported", "dropped")
 
+RollbackReason = Literal["accuracy", "failures", "latency", "quarantine"]
 UploadOutcome = Literal["created", "known", "refused", "failed"]
+AnswerOutcome = Literal["ok", "slow", "failed"]
 ShadowOutcome = Literal["answered", "dropped", "failed"]
+SpanOutcome = Literal["exported", "dropped"]
 DropReason = Literal["memory", "disk", "invalid"]
-LogKind = Literal["reference", "prediction", "label", "rollout", "quarantine", "undecodable"]
+LogKind = Literal[
+    "reference", "prediction", "label", "rollout", "quarantine", "undecodable", "failure"
+]
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_WRITE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
 _LOAD_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5)
 _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
@@ -40,6 +67,16 @@ class Load(Protocol):
     @property
     def queue_texts(self) -> int:
         """Return the number of texts that wait."""
+        ...
+
+    @property
+    def queue_tokens(self) -> int:
+        """Return the number of their tokens."""
+        ...
+
+    @property
+    def quarantined(self) -> tuple[str, ...]:
+        """Return the digests of the adapters that are out of service."""
         ...
 
     @property
@@ -59,16 +96,64 @@ class Load(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Objectives:
+    """Within how many seconds an answer is in time, by the class of its tenant."""
+
+    default_s: float = 0.5
+    by_class: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, kind: str) -> float:
+        """Return the objective of a class."""
+        return self.by_class.get(kind, self.default_s)
+
+
+class Reading(Collector):
+    """A gauge that is read at each scrape, and absent where nobody knows what it would say."""
+
+    def __init__(self, name: str, text: str, read: Callable[[], float | None]) -> None:
+        self._name = name
+        self._text = text
+        self.read = read
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        """Return the gauge without a value."""
+        return [GaugeMetricFamily(self._name, self._text)]
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        """Return the gauge, without a sample where there is no value."""
+        return [GaugeMetricFamily(self._name, self._text, self.read())]
+
+
+class Standing:
+    """A gauge whose series come and go: what is not shown any more is not exported any more."""
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self._shown: set[tuple[str, ...]] = set()
+
+    def show(self, values: Mapping[tuple[str, ...], float]) -> None:
+        """Export these values, by their labels, and no others."""
+        for labels, value in values.items():
+            self._gauge.labels(*labels).set(value)
+        for labels in self._shown - values.keys():
+            self._gauge.remove(*labels)
+        self._shown = set(values)
+
+
+@dataclass(frozen=True, slots=True)
 class RouteSeries:
     """The series of one route, resolved once so that a request costs no look-up."""
 
     requests: dict[str, Counter]  # by status class
     seconds: Histogram
 
-    def answered(self, status: int, seconds: float) -> None:
-        """Count one request; status 0 is a client that left before its answer."""
+    def answered(self, status: int, seconds: float, trace_id: str | None = None) -> None:
+        """Count one request; status 0 is a client that left before its answer.
+
+        `trace_id` is of its trace, where that is recorded.
+        """
         self.requests["left" if status == 0 else f"{status // 100}xx"].inc()
-        self.seconds.observe(seconds)
+        self.seconds.observe(seconds, _exemplar(trace_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +165,44 @@ class TenantSeries:
     seconds: Counter
     limited: Counter
     undecodable: Counter
+    # by class, and then by outcome
+    answers: dict[str, dict[AnswerOutcome, Counter]] = field(default_factory=dict)
 
 
 class Metrics:
     """Every series of the service."""
 
-    def __init__(self, registry: CollectorRegistry, tenant_series_max: int = 200) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        tenant_series_max: int = 200,
+        objectives: Objectives | None = None,
+    ) -> None:
         self.registry = registry
+        self.objectives = objectives or Objectives()
         self._tenant_series_max = tenant_series_max
+        self._classes: set[str] = set()
         self._tenants: dict[str, TenantSeries] = {}
-        self._declared: list[MetricWrapperBase] = []
+        self._declared: list[MetricWrapperBase | Reading] = []
         self._edge()
         self._batches()
         self._bank()
         self._tenancy()
         self._log()
+        self._canaries()
+        self._state()
+        self._spans = self._counter(
+            "spans",
+            "Spans of recorded requests; `dropped`: no room, or the collector did not take them.",
+            ("outcome",),
+        )
+        for outcome in SPAN_OUTCOMES:
+            self._spans.labels(outcome)
         for outcome in UPLOAD_OUTCOMES:
             self._uploads.labels(outcome)
         self._other = self._series_of(OTHER_TENANTS)
+        for kind in (DEFAULTS.kind, *self.objectives.by_class):
+            self._class_of(kind)
 
     def _edge(self) -> None:
         self._requests = self._counter(
@@ -119,6 +224,11 @@ class Metrics:
         self._truncations = self._counter("truncations", "Texts cut to the length limit.")
         self._queue_seconds = self._histogram(
             "queue_seconds", "Time that an answered request's texts waited for a batch.", _SECONDS
+        )
+        self._prepare_seconds = self._histogram(
+            "prepare_seconds",
+            "Time to tokenise a request's texts, or to decode its images.",
+            _SECONDS,
         )
         self._uploads = self._counter(
             "uploads",
@@ -151,6 +261,20 @@ class Metrics:
         )
 
     def _tenancy(self) -> None:
+        self._answers = self._counter(
+            "tenant_answers",
+            "Requests for a tenant's adapter: `ok` answered within the latency objective of its"
+            " class, `slow` answered later, `failed` ended in 5xx. Not counted: 4xx, clients that"
+            " left, and 504 where the caller's own limit was shorter than the objective.",
+            ("tenant", "class", "outcome"),
+        )
+        self._objective = Gauge(
+            "tenantry_latency_objective_seconds",
+            "Within which an answer is `ok`, by the class of its tenant.",
+            ("class",),
+            registry=self.registry,
+        )
+        self._declared.append(self._objective)
         self._tokens = self._counter("tokens", "Tokens of the answered texts.", ("tenant",))
         self._compute_seconds = self._counter(
             "compute_seconds", "A tenant's part of the forward passes' time.", ("tenant",)
@@ -191,6 +315,43 @@ class Metrics:
             "usage_flush_failures", "Times that usage could not be written down; it is kept."
         )
 
+    def _canaries(self) -> None:
+        version = ("tenant", "adapter", "version")
+
+        def standing(name: str, text: str, labels: tuple[str, ...]) -> Standing:
+            return Standing(self._gauge(f"canary_{name}", text, (*version, *labels)))
+
+        self.canary_rows = standing(
+            "rows",
+            "Rows of a canary's trial, by version; `failed`: requests that ended in a 5xx.",
+            ("arm", "kind"),
+        )
+        self.canary_difference = standing(
+            "difference_ratio",
+            "Canary less live: accuracy, or the share of requests that failed; 95 %, at all times.",
+            ("measure", "bound"),
+        )
+        self.canary_latency = standing(
+            "latency_difference_seconds",
+            "Canary less live: the 95th percentile of a request's seconds; 95 %, of one look.",
+            ("bound",),
+        )
+        self.canary_evidence = standing(
+            "evidence_log10",
+            "That the canary is worse; proof at -log10(TENANTRY_ROLLBACK_ALPHA).",
+            ("measure",),
+        )
+        self.canary_info = standing(
+            "info", "1, and what is known of a canary's trial.", ("live", "percent", "verdict")
+        )
+        self._rollbacks = self._counter(
+            "automatic_rollbacks",
+            "Rollouts that the controller of this process changed, by why.",
+            ("reason",),
+        )
+        for reason in ROLLBACK_REASONS:
+            self._rollbacks.labels(reason)
+
     def _log(self) -> None:
         self._events_written = self._counter(
             "events_written", "Events that are in the log and on disk.", ("kind",)
@@ -208,13 +369,40 @@ class Metrics:
             "event_log_failing", "1 while the log cannot be written, the disk being full, say."
         )
         self._log_bytes = self._gauge("event_log_bytes", "Size of the log.")
+        self._log_write_seconds = self._histogram(
+            "event_log_write_seconds",
+            "Time of one write to the log and its sync, failed ones too.",
+            _WRITE_SECONDS,
+        )
         self._log_unread = self._counter(
             "event_log_unread_segments_deleted",
             "Segments that retention deleted before a reader had read them.",
         )
 
+    def _state(self) -> None:
+        self._state_free = self._reading(
+            "state_free_bytes", "Room that is left on the file system of the state."
+        )
+        self._state_size = self._reading(
+            "state_size_bytes", "Size of the file system of the state."
+        )
+        self._registry_age = self._reading(
+            "registry_age_seconds", "Time since the registry last answered its poll."
+        )
+
     def _bank(self) -> None:
         self._queue_texts = self._gauge("queue_texts", "Texts that wait for a forward pass.")
+        self._queue_texts_max = self._reading(
+            "queue_texts_max", "Texts that may wait; beyond that requests get 503."
+        )
+        self._queue_tokens = self._gauge("queue_tokens", "Tokens that wait for a forward pass.")
+        self._queue_tokens_max = self._reading(
+            "queue_tokens_max", "Tokens that may wait; beyond that requests get 503."
+        )
+        self._quarantined_adapters = self._gauge(
+            "quarantined_adapters",
+            "Live versions and canaries that are out of service for non-finite outputs.",
+        )
         self._running_texts = self._gauge("running_texts", "Texts in the pass that runs now.")
         self._slots = self._gauge("bank_slots", "Slots of the adapter bank.")
         self._slots_used = self._gauge("bank_slots_used", "Slots that hold an adapter.")
@@ -229,8 +417,15 @@ class Metrics:
         self._declared.append(counter)
         return counter
 
-    def _gauge(self, name: str, text: str) -> Gauge:
-        gauge = Gauge(f"tenantry_{name}", text, registry=self.registry)
+    def _reading(self, name: str, text: str) -> Reading:
+        """Return a gauge that is absent until something sets its `read`."""
+        reading = Reading(f"tenantry_{name}", text, lambda: None)
+        self.registry.register(reading)
+        self._declared.append(reading)
+        return reading
+
+    def _gauge(self, name: str, text: str, labels: Iterable[str] = ()) -> Gauge:
+        gauge = Gauge(f"tenantry_{name}", text, tuple(labels), registry=self.registry)
         self._declared.append(gauge)
         return gauge
 
@@ -253,12 +448,29 @@ class Metrics:
         counters = {status: self._requests.labels(template, status) for status in STATUS_CLASSES}
         return RouteSeries(counters, self._request_seconds.labels(template))
 
-    def watch(self, load: Callable[[], Load]) -> None:
-        """Let the gauges read the batcher's load at each scrape."""
+    def watch(
+        self, load: Callable[[], Load], answering: Callable[[Collection[str]], int] = len
+    ) -> None:
+        """Let the gauges read the batcher's load at each scrape.
+
+        `answering` counts those of the quarantined digests that a rollout sends requests to.
+        """
         self._queue_texts.set_function(lambda: load().queue_texts)
+        self._queue_tokens.set_function(lambda: load().queue_tokens)
+        self._quarantined_adapters.set_function(lambda: answering(load().quarantined))
         self._running_texts.set_function(lambda: load().running_texts)
         self._slots.set_function(lambda: load().slots)
         self._slots_used.set_function(lambda: load().slots_used)
+
+    def limits(self, queue_texts_max: int, queue_tokens_max: int) -> None:
+        """Say how much may wait."""
+        self._queue_texts_max.read = lambda: queue_texts_max
+        self._queue_tokens_max.read = lambda: queue_tokens_max
+
+    def watch_state(self, folder: Path) -> None:
+        """Let the gauges read the file system of the state at each scrape."""
+        self._state_free.read = lambda: _room(folder, free=True)
+        self._state_size.read = lambda: _room(folder, free=False)
 
     def serves(self, bundle: str, provider: str, precision: str) -> None:
         """Say what this process serves."""
@@ -276,15 +488,48 @@ class Metrics:
         queue_s: float,
         tokens: int = 0,
         compute_s: float = 0.0,
+        trace_id: str | None = None,
     ) -> None:
-        """Count one answered request's texts."""
+        """Count one answered request's texts; `trace_id` is of its trace, where one is recorded."""
         series = self._of_tenant(tenant)
         series.texts.inc(texts)
         series.tokens.inc(tokens)
         series.seconds.inc(compute_s)
         if truncated:
             self._truncations.inc(truncated)
-        self._queue_seconds.observe(queue_s)
+        self._queue_seconds.observe(queue_s, _exemplar(trace_id))
+
+    def prepared(self, seconds: float) -> None:
+        """Observe how long a request's inputs took to become what a pass takes."""
+        self._prepare_seconds.observe(seconds)
+
+    def tenant_answered(self, tenant: str, kind: str, seconds: float, *, failed: bool) -> None:
+        """Count one request for an adapter of a tenant, whose class is `kind`, once it is over.
+
+        `seconds` is the time from its head to its answer. A tenant whose class changed goes on
+        under the new one.
+        """
+        series = self._of_tenant(tenant, dropped=failed)  # other answers were told of already
+        label = self._class_of(kind)
+        counters = series.answers.get(label)
+        if counters is None:
+            name = OTHER_TENANTS if series is self._other else tenant
+            counters = {o: self._answers.labels(name, label, o) for o in ANSWER_OUTCOMES}
+            series.answers[label] = counters
+        if failed:
+            counters["failed"].inc()
+        else:
+            counters["ok" if seconds <= self.objectives.of(kind) else "slow"].inc()
+
+    def _class_of(self, kind: str) -> str:
+        """Return the label of a class, whose objective is exported from then on."""
+        if kind not in self._classes:
+            configured = kind in self.objectives.by_class
+            if not configured and len(self._classes) >= CLASSES_MAX:
+                kind = OTHER_CLASSES
+            self._classes.add(kind)
+            self._objective.labels(kind).set(self.objectives.of(kind))
+        return kind
 
     def limited(self, tenant: str) -> None:
         """Count a request that was refused for a limit of its tenant."""
@@ -294,14 +539,15 @@ class Metrics:
         """Count a request that was refused for an image that could not be decoded."""
         self._of_tenant(tenant).undecodable.inc()
 
-    def _of_tenant(self, tenant: str) -> TenantSeries:
+    def _of_tenant(self, tenant: str, *, dropped: bool = True) -> TenantSeries:
         series = self._tenants.get(tenant)
         if series is not None:
             return series
         if len(self._tenants) < self._tenant_series_max:
             series = self._tenants[tenant] = self._series_of(tenant)
             return series
-        self._tenants_dropped.inc()
+        if dropped:
+            self._tenants_dropped.inc()
         return self._other
 
     def _series_of(self, tenant: str) -> TenantSeries:
@@ -312,6 +558,14 @@ class Metrics:
             self._limited.labels(tenant),
             self._undecodable.labels(tenant),
         )
+
+    def admits(self, tenant: str) -> bool:
+        """Return whether a tenant has series of its own; it has them from then on."""
+        return self._of_tenant(tenant, dropped=False) is not self._other
+
+    def rolled_back(self, reason: RollbackReason) -> None:
+        """Count a rollout that was changed without a person."""
+        self._rollbacks.labels(reason).inc()
 
     def shadowed(self, texts: int, outcome: ShadowOutcome) -> None:
         """Count texts that a shadow version answered, or did not."""
@@ -334,6 +588,11 @@ class Metrics:
         """Count a time that the registry could not be asked."""
         self._registry_failures.inc()
 
+    def polled(self) -> None:
+        """Take down that the registry answered its poll just now."""
+        polled_s = time.monotonic()
+        self._registry_age.read = lambda: time.monotonic() - polled_s
+
     def usage_failed(self) -> None:
         """Count a time that usage could not be written down."""
         self._usage_failures.inc()
@@ -351,19 +610,36 @@ class Metrics:
         self._log_failing.set(failing)
         self._log_bytes.set(size_bytes)
 
+    def log_wrote(self, seconds: float) -> None:
+        """Observe one write to the log and its sync."""
+        self._log_write_seconds.observe(seconds)
+
     def unread_deleted(self, segments: int) -> None:
         """Count segments that retention deleted before they were read."""
         self._log_unread.inc(segments)
+
+    def spans(self, outcome: SpanOutcome, count: int) -> None:
+        """Count spans that the collector took, or that are lost."""
+        self._spans.labels(outcome).inc(count)
 
     def uploaded(self, outcome: UploadOutcome) -> None:
         """Count one upload."""
         self._uploads.labels(outcome).inc()
 
     def batch_ran(
-        self, texts: int, tokens: int, capacity: int, adapters: int, seconds: float
+        self,
+        texts: int,
+        tokens: int,
+        capacity: int,
+        adapters: int,
+        seconds: float,
+        trace_id: str | None = None,
     ) -> None:
-        """Observe one forward pass; `capacity` counts its places for tokens, filled or not."""
-        self._batch_seconds.observe(seconds)
+        """Observe one forward pass; `capacity` counts its places for tokens, filled or not.
+
+        `trace_id` is of the trace that tells of it, where one is recorded.
+        """
+        self._batch_seconds.observe(seconds, _exemplar(trace_id))
         self._batch_texts.observe(texts)
         self._batch_tokens.observe(tokens)
         self._batch_fill.observe(tokens / capacity)
@@ -388,9 +664,23 @@ class Metrics:
         for metric in self._declared:
             [family] = metric.describe()
             suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
-            labels = tuple(metric._labelnames)  # noqa: SLF001 - the client has no other way
+            # The client has no other way.
+            labels = () if isinstance(metric, Reading) else tuple(metric._labelnames)  # noqa: SLF001
             rows.append((family.name + suffix, family.type, labels, family.documentation))
         return rows
+
+
+def _exemplar(trace_id: str | None) -> dict[str, str] | None:
+    return None if trace_id is None else {"trace_id": trace_id}
+
+
+def _room(folder: Path, *, free: bool) -> float | None:
+    """Return the bytes of a folder's file system, or those left; None where it does not tell."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return None
+    return float((found.f_bavail if free else found.f_blocks) * found.f_frsize)
 
 
 def metrics_reference() -> str:

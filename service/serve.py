@@ -38,6 +38,7 @@ from service.api.server import (
     raise_limit_of_files,
     server_config,
 )
+from service.api.version import VERSION
 from service.api.vllm_metrics import LiveNames, VllmMetrics
 from service.batching.assembly import EngineLimits, assemble
 from service.batching.batcher import Batcher
@@ -53,16 +54,19 @@ from service.events.log import EventLog, LogLimits
 from service.events.ports import LogUnwritable
 from service.events.redaction import UnknownRedactor, load_redactor
 from service.limits import TenantLimits
-from service.metrics import Metrics
+from service.metrics import Metrics, Objectives
 from service.registry.records import RegistryLimits
 from service.registry.registry import Registry
 from service.rpc.availability import require_grpc
 from service.settings import Settings, read_settings, variable_of
+from service.tracing.sampling import Sampling, tenant_ratios
+from service.trials.controller import Controller
 from service.uploads.signature import check_signing_keys
 from service.usage import UsageBook
 
 if TYPE_CHECKING:
     from service.rpc.server import RpcServer
+    from service.tracing.tracing import Tracing
 
 EVENTS = "events"
 
@@ -153,12 +157,17 @@ def run(settings: Settings) -> None:
         open_parts.callback(registry.close)
         _warn_of_foreign(registry, backbone.digest)
         signing = _key_ring(settings.state)
-        log = _event_log(settings, metrics)
+        tracing = _tracing(settings, metrics, backbone)
+        if tracing is not None:  # closed after the log, which tells it of its last write
+            open_parts.callback(tracing.close)
+        log = _event_log(settings, metrics, tracing)
         open_parts.callback(log.close)
         changes = LoggedChanges(log, metrics)
         open_parts.callback(changes.close)
         registry.on_rollout = changes.rolled
-        registry.watch(settings.registry_poll_s, metrics.refreshed, metrics.poll_failed)
+        registry.watch(
+            settings.registry_poll_s, metrics.refreshed, metrics.poll_failed, metrics.polled
+        )
         # What a quarantine leaves behind waits for the disk; the engine's thread must not.
         clerk = ThreadPoolExecutor(1, thread_name_prefix="tenantry-clerk")
         open_parts.callback(clerk.shutdown)
@@ -173,10 +182,21 @@ def run(settings: Settings) -> None:
             memory=settings.state / MEMORY,
             on_failure=lambda: os.kill(os.getpid(), signal.SIGTERM),  # drain, and end
             on_quarantine=lambda digest: clerk.submit(_quarantined, registry, changes, digest),
+            tracing=tracing,
             progress=lambda name: logger.info("measuring %s", name),
         )
         logger.info("provider %s: %s", choice.provider, choice.reason)
         registry.on_deleted = partial(_forget, batcher)
+        trials = Controller(
+            registry,
+            settings.state / EVENTS,
+            metrics,
+            mode=settings.automatic_rollback,
+            alpha=settings.rollback_alpha,
+            quarantined=lambda: batcher.status().quarantined,
+        )
+        open_parts.callback(trials.stop)
+        trials.start()
         parts = Parts(
             registry=registry,
             batcher=batcher,
@@ -190,6 +210,8 @@ def run(settings: Settings) -> None:
             limits=TenantLimits(),
             usage=UsageBook(registry, metrics),
             lifecycle=Lifecycle(),
+            trials=trials,
+            tracing=tracing,
         )
         if settings.vllm_metrics:
             metrics.registry.register(VllmMetrics(batcher, LiveNames(registry.routes)))
@@ -224,6 +246,7 @@ def _run(parts: Parts, batcher: Batcher, signing: KeyRing, changes: LoggedChange
             asyncio.create_task(_keep_refreshing(signing)),
             asyncio.create_task(changes.keep_settling(_SETTLE_S)),
             asyncio.create_task(app.shared.undecodable.keep_telling()),
+            asyncio.create_task(app.shared.failures.keep_telling()),
         ]
         logger.info("listening on %s", address_of(sockets[0]))
         if rpc is not None and settings.grpc_port is not None:
@@ -237,6 +260,7 @@ def _run(parts: Parts, batcher: Batcher, signing: KeyRing, changes: LoggedChange
             await asyncio.wait(chores)
             await parts.usage.flush()
             app.shared.undecodable.tell()
+            app.shared.failures.tell()
         if warming.done():
             warming.result()
         if batcher.failure is not None:
@@ -268,7 +292,9 @@ def _rpc_server(app: Application, parts: Parts) -> "RpcServer | None":
         parts.settings,
         bodies=app.shared.bodies,
         statistics=app.shared.statistics,
+        answers=app.shared.answers,
         hidden_size=parts.bundle.manifest.hidden_size,
+        tracing=parts.tracing,
     )
 
 
@@ -369,7 +395,29 @@ def _key_ring(state: Path) -> KeyRing:
         raise InvalidSettings(str(error)) from error
 
 
-def _event_log(settings: Settings, metrics: Metrics) -> EventLog:
+def _tracing(settings: Settings, metrics: Metrics, backbone: Bundle) -> "Tracing | None":
+    if settings.otlp_endpoint is None:
+        return None
+    # Most processes trace nothing, and import no SDK for it.
+    from service.tracing.headers import InvalidHeaders, read_headers
+    from service.tracing.tracing import Collector, open_tracing
+
+    if settings.otlp_headers_file is not None:
+        try:
+            read_headers(settings.otlp_headers_file)
+        except InvalidHeaders as error:
+            raise InvalidSettings(f"{variable_of('otlp_headers_file')}: {error}") from error
+    sampling = Sampling(
+        settings.trace_ratio,
+        tenant_ratios(settings.trace_tenants),
+        follow=settings.trace_parent == "follow",
+        followed_per_s_max=settings.trace_followed_per_s_max,
+    )
+    collector = Collector(settings.otlp_endpoint, settings.otlp_headers_file)
+    return open_tracing(collector, sampling, metrics, version=VERSION, bundle=backbone.digest)
+
+
+def _event_log(settings: Settings, metrics: Metrics, tracing: "Tracing | None") -> EventLog:
     limits = LogLimits(
         waiting_max=settings.events_waiting_max,
         flush_s=settings.events_flush_s,
@@ -380,7 +428,13 @@ def _event_log(settings: Settings, metrics: Metrics) -> EventLog:
     )
     try:
         redact = load_redactor(settings.redactor)
-        return EventLog.open(settings.state / EVENTS, limits, redact=redact, metrics=metrics)
+        return EventLog.open(
+            settings.state / EVENTS,
+            limits,
+            redact=redact,
+            metrics=metrics,
+            on_traced=None if tracing is None else tracing.log_written,
+        )
     except UnknownRedactor as error:
         raise InvalidSettings(f"{variable_of('redactor')}: {error}") from error
     except LogUnwritable as error:
@@ -393,7 +447,10 @@ def _metrics(settings: Settings) -> Metrics:
     ProcessCollector(registry=collected)
     PlatformCollector(registry=collected)
     GCCollector(registry=collected)
-    return Metrics(collected, settings.tenant_series_max)
+    objectives = Objectives(settings.latency_objective_s, settings.latency_objectives)
+    metrics = Metrics(collected, settings.tenant_series_max, objectives)
+    metrics.watch_state(settings.state)
+    return metrics
 
 
 def _registry_limits(settings: Settings) -> RegistryLimits:

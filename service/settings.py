@@ -6,10 +6,12 @@ would otherwise be no limit.
 """
 
 import difflib
+import math
 import os
+import re
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -18,6 +20,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.credentials.loopback import is_loopback
 from service.errors import InvalidSettings
+from service.tracing.endpoint import check_endpoint
+from service.tracing.sampling import tenant_ratios
 
 PREFIX = "TENANTRY_"
 
@@ -31,6 +35,10 @@ _REFERENCE_HEAD = (
     "Each is an environment variable; those that `tenantry serve --help` lists are flags too, and",
     "a flag goes before a variable. An unknown `TENANTRY_*` variable is a start-up error.",
 )
+
+_CLASS = re.compile("[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
+_PAGE = re.compile("https?://[!-~]+")  # anything else in a link could be a script
+_OBJECTIVE_S_MAX = 3600.0
 
 _MIB = 1 << 20
 _GIB = 1 << 30
@@ -84,6 +92,10 @@ class Settings(BaseSettings):
     """A tenant's waiting work over what the queue has free, times its weight; beyond that 429."""
     request_timeout_s_max: float = Field(default=60.0, gt=0)
     """Longest wait for an answer; `X-Timeout-Ms` can only shorten it."""
+    latency_objective_s: float = Field(default=0.5, gt=0, le=3600, allow_inf_nan=False)
+    """Within which a request shall be answered, from its head on; later answers count as slow."""
+    class_latency_objectives: tuple[str, ...] = ()
+    """The same for classes of tenants, as a JSON list such as `["gold=0.2", "batch=5"]`."""
     drain_s: float = Field(default=30.0, ge=0)
     """How long accepted requests may take after SIGTERM."""
 
@@ -171,15 +183,41 @@ class Settings(BaseSettings):
     """Share of the logged predictions that the bare backbone embeds too, in the same passes."""
     audit_ratio: float = Field(default=0.0, ge=0, le=1)
     """Share of the predictions that are marked to be labelled, drawn at random."""
+
+    canary_pairing: bool = True
+    """Whether live answers a canary's requests too, unseen, so that labels tell of both."""
+    automatic_rollback: Literal["off", "canary", "live"] = "off"
+    """What goes without a person once it is proven worse: nothing, canaries, live versions too."""
+    rollback_alpha: float = Field(default=0.01, gt=0, le=0.2)
+    """Share of the canaries that are no worse and may be called worse, however long they run."""
+
     vllm_metrics: bool = False
     """Whether `vllm:` gauges are exported for gateways that route by them; they name tenants."""
+
+    grafana_url: str | None = None
+    """Address of Grafana, to which the service's page links."""
+    sidecar_url: str | None = None
+    """Address of the sidecar's report, to which the service's page links."""
+
+    otlp_endpoint: str | None = None
+    """A collector's base URL; traces go to it as OTLP over HTTP. Not set: nothing is recorded."""
+    otlp_headers_file: Path | None = None
+    """A file of headers that the collector wants, `name: value` a line; read again for each use."""
+    trace_ratio: float = Field(default=0.05, ge=0, le=1)
+    """Share of a tenant's requests that is recorded, drawn at random."""
+    trace_tenants: tuple[str, ...] = ()
+    """Tenants with a share of their own, as a JSON list such as `["acme=1", "globex=0"]`."""
+    trace_parent: Literal["ignore", "follow"] = "ignore"
+    """Whether a caller's `traceparent` decides what is recorded; its trace is continued anyway."""
+    trace_followed_per_s_max: float = Field(default=10.0, ge=0, allow_inf_nan=False)
+    """Requests a second that are recorded since their callers say so; others by their share."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe level that is logged."""
     log_format: Literal["auto", "json", "text"] = "auto"
     """JSON lines, or text for people; `auto`: text where standard error is a terminal."""
     request_log: Literal["off", "errors", "all"] = "errors"
-    """Which requests get a log line; `errors`: those that failed by our fault, 503 apart."""
+    """Which requests get their one log line: none, 5xx but 503, or all; a bug of ours gets one."""
 
     @field_validator("admin_key")
     @classmethod
@@ -192,6 +230,35 @@ class Settings(BaseSettings):
         if not all("!" <= character <= "~" for character in text):
             raise ValueError("must be printable ASCII without spaces, or no header can carry it")
         return key
+
+    @field_validator("class_latency_objectives")
+    @classmethod
+    def _objectives_can_be_read(cls, lines: tuple[str, ...]) -> tuple[str, ...]:
+        _objectives_of(lines)
+        return lines
+
+    @field_validator("grafana_url", "sidecar_url")
+    @classmethod
+    def _page_can_be_linked(cls, address: str | None) -> str | None:
+        if address is not None and not _PAGE.fullmatch(address):
+            raise ValueError("must be an address such as https://grafana.example.com/d/tenantry")
+        return address
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _collector_can_be_asked(cls, endpoint: str | None) -> str | None:
+        return None if endpoint is None else check_endpoint(endpoint)
+
+    @field_validator("trace_tenants")
+    @classmethod
+    def _ratios_can_be_read(cls, pairs: tuple[str, ...]) -> tuple[str, ...]:
+        tenant_ratios(pairs)
+        return pairs
+
+    @property
+    def latency_objectives(self) -> dict[str, float]:
+        """Return the seconds of each class of tenants that has an objective of its own."""
+        return _objectives_of(self.class_latency_objectives)
 
     @property
     def keyed(self) -> bool:
@@ -208,6 +275,27 @@ class Settings(BaseSettings):
         if self.operator_port is not None and self.operator_port == self.port != 0:
             raise ValueError("operator_port must differ from port")
         return self
+
+
+def _objectives_of(lines: Iterable[str]) -> dict[str, float]:
+    """Return the seconds of each class; raise `ValueError`, naming the line that is wrong."""
+    objectives: dict[str, float] = {}
+    for line in lines:
+        name, _, seconds = line.partition("=")
+        if not _CLASS.fullmatch(name):
+            raise ValueError(f'{line!r} names no class; write "class=seconds", such as "gold=0.2"')
+        if name in objectives:
+            raise ValueError(f"the class {name} has two objectives")
+        try:
+            objectives[name] = float(seconds)
+        except ValueError:
+            objectives[name] = math.nan
+        if not 0 < objectives[name] <= _OBJECTIVE_S_MAX:
+            raise ValueError(
+                f"{line!r} must give seconds above 0, at most {_OBJECTIVE_S_MAX:g}: write"
+                ' "class=seconds", such as "gold=0.2"'
+            ) from None
+    return objectives
 
 
 def read_settings(**given: Any) -> Settings:

@@ -17,6 +17,7 @@ import numpy as np
 from monitoring import codec
 from monitoring.assessment import alarms as life
 from monitoring.assessment import conditions, drift, examples, harm, labels
+from monitoring.assessment.answers import note_answers
 from monitoring.assessment.bad_inputs import bad_inputs
 from monitoring.assessment.comparison import Comparison, comparison_of
 from monitoring.assessment.fleet_watch import FleetWatch, reported
@@ -140,6 +141,9 @@ class Judge:
         window = desk.window_rows(watched, policy.rows_of(comparison.rows), until_us=end_us)
         look = _Look(desk, watched, end_us, comparison, window, memo)
         reading, whose = self._drift(look)
+        note_answers(memo, None if window is None else window.sketch)
+        accuracy = labels.reference_accuracy(comparison.reference)
+        memo.reference_accuracy = accuracy.value if accuracy.is_defined else None
         self._labels(look)
         self._estimate(look)
         self._watch(look)
@@ -148,7 +152,7 @@ class Judge:
         memo.reported = reported(desk, watched)
         alarms = self._alarms(look)
         desk.set_alarms(watched, alarms)
-        told = harm.reasons(memo, labels.reference_accuracy(comparison.reference), policy)
+        told = harm.reasons(memo, accuracy, policy)
         memo.state, memo.why = verdict(alarms, told, memo.effect, comparison, reading, whose)
         self._trigger(look, alarms)
         desk.set_memo(watched, codec.encode(memo))

@@ -3,15 +3,19 @@
 from collections.abc import Callable
 
 from monitoring.assessment import alarms as life
+from monitoring.assessment.answers import shares_told
 from monitoring.assessment.comparison import reference_info
 from monitoring.assessment.fleet_watch import FleetWatch
-from monitoring.assessment.memo import read_memo
+from monitoring.assessment.memo import Memo, read_memo
 from monitoring.assessment.policy import Policy
 from monitoring.assessment.reports import seconds
+from monitoring.assessment.rolling import rollout_of
 from monitoring.report import LogState
 from monitoring.state.view import View
 from monitoring.watched import Watched
 from monitoring.web.reports import Measured, VersionFigures
+
+_SECOND_US = 1_000_000
 
 
 class StateMeasurements:
@@ -27,6 +31,7 @@ class StateMeasurements:
         looked_s: Callable[[], float],
     ) -> None:
         self._view = view
+        self._policy = policy
         self._fleet = FleetWatch(policy)
         self._version = version
         self._log = log
@@ -39,13 +44,16 @@ class StateMeasurements:
             figures = tuple(self._figures(watched) for watched in view.watched())
             fleet = self._fleet.told(view)
             fleet_alarms = self._fleet.alarms_total(view)
+            told = tuple(rollout for one in view.adapters() if (rollout := rollout_of(view, *one)))
         return Measured(
             version=self._version,
             looked_s=self._looked_s(),
             log=self._log(),
             fleet=fleet,
             fleet_alarms=fleet_alarms,
+            calibration_objective=self._policy.calibration_error_max,
             watched=figures,
+            rollouts=told,
         )
 
     def _figures(self, watched: Watched) -> VersionFigures:
@@ -83,8 +91,21 @@ class StateMeasurements:
             estimated=memo.estimated,
             label_coverage=memo.label_coverage,
             label_delay_s=memo.label_delay_s,
+            class_shares=shares_told(memo, totals.names),
+            confidence=memo.confidence,
+            tokens=memo.tokens,
+            accuracy_objective=self._objective(memo),
+            out_of_service=standing == "quarantined" and view.is_out_of_service(watched),
+            triggered_s={reason: us / _SECOND_US for reason, us in memo.raised_us.items()},
             drift_alarms=memo.drift_alarms,
+            predictions=totals.predictions,
             labels=totals.labelled,
             bad_inputs=memo.bad_inputs,
             triggers=memo.raised,
         )
+
+    def _objective(self, memo: Memo) -> float | None:
+        """Return the accuracy below which is harm; None: the hold-out's is not known."""
+        if memo.reference_accuracy is None:
+            return None
+        return max(0.0, memo.reference_accuracy - self._policy.accuracy_drop_max)

@@ -42,6 +42,12 @@ class Memo(Struct, kw_only=True):
     bad_inputs: dict[BadInput, int] = field(default_factory=dict)  # in all
     raised: dict[Reason, int] = field(default_factory=dict)  # triggers in all
     raised_us: dict[Reason, int] = field(default_factory=dict)  # and when last
+    class_counts: tuple[
+        tuple[int, int], ...
+    ] = ()  # of the window's largest classes, and their rows
+    confidence: dict[str, float] = field(default_factory=dict)  # of the window, by quantile
+    tokens: dict[str, float] = field(default_factory=dict)  # of its texts, by quantile
+    reference_accuracy: float | None = None  # None: the reference has no labels
 
 
 def read_memo(data: bytes | None) -> Memo:

@@ -28,6 +28,14 @@ class Columns:
             return self
         return Columns(self._records.filter(here))
 
+    def without(self, name: str, text: str) -> "Columns":
+        """Return the rows whose text is another one, or that have none."""
+        column = self.column(name)
+        if column is None:
+            return self
+        here = pc.fill_null(pc.equal(column, text), False)
+        return Columns(self._records.filter(pc.invert(here))) if pc.any(here).as_py() else self
+
     def column(self, name: str) -> Any:
         """Return an Arrow array; None where the frame has no such column."""
         number = self._names.get(name)

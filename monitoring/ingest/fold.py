@@ -90,11 +90,18 @@ class Fold:
                 self._malformed("reference", len(part))
         for rollout in frame.rollouts:
             mark = mark_of(
-                rollout.time_us, rollout.revision, rollout.after, rollout.actor, rollout.reason
+                rollout.time_us,
+                rollout.revision,
+                rollout.before,
+                rollout.after,
+                rollout.actor,
+                rollout.reason,
             )
             state.adapters.rolled(rollout.tenant, rollout.adapter, mark, rollout.time_us)
         for one in frame.quarantines:
-            state.adapters.quarantined(one.tenant, one.adapter, one.digest, one.time_us)
+            state.adapters.quarantined(
+                one.tenant, one.adapter, one.version, one.digest, one.time_us
+            )
         touched += self._predictions(frame)
         touched += [owner for one in frame.undecodable if (owner := self._undecodable(one))]
         touched += self._labelling.take(frame.labels, self._malformed)

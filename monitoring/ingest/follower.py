@@ -95,7 +95,10 @@ class Follower:
 
     @property
     def looked_s(self) -> float:
-        """Return when the log was last asked for what is new, in seconds since 1970."""
+        """Return when the log was last read, if only to find nothing new, in seconds since 1970.
+
+        The start of this process before that. A look that failed does not count.
+        """
         return self._looked_s
 
     @property
@@ -157,7 +160,6 @@ class Follower:
     def _pass(self, meter: "_Meter | None" = None) -> int:
         """Read what can be read now; return how many frames that were."""
         frames = 0
-        self._looked_s = self._clock.wall_s()
         try:
             if not self._sound:
                 self._rewind()
@@ -178,6 +180,7 @@ class Follower:
                     break
             if not frames:
                 self._tick()
+            self._looked_s = self._clock.wall_s()
             self._works("log")
         except UnknownSchema as error:
             self._fails("log", f"the event log cannot be read: {error}; use a newer version")

@@ -1,7 +1,9 @@
 """One frame of the log, taken apart: what the sidecar folds into its state.
 
 Events that cannot be used (another length, NaN, an unknown role) are counted by what is wrong with
-them and left out; none raises.
+them and left out; none raises. What the log keeps for the comparison of a canary with the live
+version is none of this: the live version's answers to the canary's rows (`paired`), which its
+callers never got, and counts of failures.
 """
 
 from collections import Counter
@@ -24,7 +26,9 @@ from monitoring.ingest.reference_parts import parts_of
 from monitoring.state.reference_rows import ReferencePart
 from service.events.reader import LogBatch
 
-_KINDS = frozenset({"prediction", "label", "reference", "rollout", "quarantine", "undecodable"})
+_KINDS = frozenset(
+    {"prediction", "label", "reference", "rollout", "quarantine", "undecodable", "failure"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,8 @@ def frame_of(batch: LogBatch) -> Frame:
             malformed["kind"] += int((codes == number).sum())
     of = {kind: columns.of_kind(kind) for kind in kinds}
     nothing = Columns(batch.records.slice(0, 0))
-    predictions = predictions_of(of.get("prediction", nothing), batch.writer)
+    answers = of.get("prediction", nothing).without("role", "paired")
+    predictions = predictions_of(answers, batch.writer)
     malformed.update(predictions.malformed)
     labels = labels_of(of.get("label", nothing), malformed)
     newest = [int(group.rows.time_us.max()) for group in predictions.groups]

@@ -4,7 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec.structs import replace
+
 from monitoring.report import Mark, Standing
+from monitoring.state.calendar import SECOND_US
 from monitoring.state.directory import Directory
 from monitoring.state.eviction import leaving
 from monitoring.state.kinds import Kind
@@ -13,27 +16,59 @@ from monitoring.state.objects import Objects
 from monitoring.state.owners import AdapterOwner
 from monitoring.state.tables import ADAPTERS
 
+CONTROLLER = "controller"  # who makes the rollouts that no person asked for
+
 
 @dataclass(slots=True)
 class AdapterNotes:
-    """Rollouts, oldest first, and quarantined digests, oldest first."""
+    """Rollouts, oldest first, and quarantined digests, oldest first.
+
+    What has a default came later: states of before have none of it.
+    """
 
     marks: list[Mark] = field(default_factory=list)
     quarantined: list[str] = field(default_factory=list)
+    quarantined_versions: dict[int, str] = field(default_factory=dict)  # digests, oldest first
+    noted_us: int = 0  # time of the first rollout or quarantine
+
+    @property
+    def first_us(self) -> int | None:
+        """Return the time of the first rollout or quarantine, as far as it is known."""
+        if self.noted_us:
+            return self.noted_us
+        return round(self.marks[0].time_s * SECOND_US) if self.marks else None
+
+    def note(self, time_us: int) -> None:
+        """Take note of the time of a rollout or quarantine."""
+        self.noted_us = min(self.first_us or time_us, time_us)
 
     def rolled(self, mark: Mark, most: int) -> None:
         """Take in a rollout; one of the same revision and time is the same."""
+        self.note(round(mark.time_s * SECOND_US))
         if any((m.revision, m.time_s) == (mark.revision, mark.time_s) for m in self.marks):
             return
         self.marks.append(mark)
         self.marks.sort(key=lambda m: (m.time_s, m.revision))
         del self.marks[: max(0, len(self.marks) - most)]
 
-    def quarantine(self, digest: str, most: int) -> None:
-        """Take note that a digest is out of service."""
+    def quarantine(self, version: int, digest: str, time_us: int, most: int) -> None:
+        """Take note that a version's digest is out of service."""
+        self.note(time_us)
         if digest not in self.quarantined:
             self.quarantined.append(digest)
             del self.quarantined[: max(0, len(self.quarantined) - most)]
+        if self.quarantined_versions.get(version) != digest:
+            self.quarantined_versions.pop(version, None)
+            self.quarantined_versions[version] = digest
+            for oldest in list(self.quarantined_versions)[:-most]:
+                del self.quarantined_versions[oldest]
+
+    def names(self, version: int) -> bool:
+        """Say whether the last rollout names a version; where none was seen, any may be named."""
+        if not self.marks:
+            return True
+        last = self.marks[-1]
+        return version in (last.live, last.canary, *last.shadow)
 
     def standing(self, version: int, digest: str) -> Standing | None:
         """Return how a version stands by the last rollout; None: no rollout was seen."""
@@ -83,11 +118,13 @@ class Adapters:
         owner = self.enter(tenant, adapter, time_us)
         self._objects.edit(owner.id, Kind.ADAPTER).rolled(mark, self._limits.marks_max)
 
-    def quarantined(self, tenant: str, adapter: str, digest: str, time_us: int) -> None:
+    def quarantined(
+        self, tenant: str, adapter: str, version: int, digest: str, time_us: int
+    ) -> None:
         """Take in a quarantine."""
         owner = self.enter(tenant, adapter, time_us)
         notes: AdapterNotes = self._objects.edit(owner.id, Kind.ADAPTER)
-        notes.quarantine(digest, self._limits.quarantined_max)
+        notes.quarantine(version, digest, time_us, self._limits.quarantined_max)
 
     def labelled(self, tenant: str, adapter: str, came_us: int, predicted_us: int) -> None:
         """Take note of a label."""
@@ -119,26 +156,49 @@ class Adapters:
 
 
 def mark_of(
-    time_us: int, revision: int, after: Mapping[str, Any], actor: str, reason: str | None
+    time_us: int,
+    revision: int,
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any],
+    actor: str,
+    reason: str | None,
 ) -> Mark:
-    """Return the mark of a rollout document: `live`, `canary`, `shadow`.
+    """Return the mark of a change of a rollout document: `live`, `canary`, `shadow`.
 
-    What it does not have, or has in another form, counts as not there.
+    What a document does not have, or has in another form, counts as not there.
     """
-    canary = after.get("canary")
-    named = canary if isinstance(canary, Mapping) else {}
-    percent, shadows = named.get("percent"), after.get("shadow")
+    live, canary = _number(after.get("live")), _canary(after)
+    percent, shadows = canary.get("percent"), after.get("shadow")
     numbers = map(_number, shadows) if isinstance(shadows, list) else ()
-    return Mark(
+    mark = Mark(
         time_s=time_us / 1e6,
         revision=revision,
-        live=_number(after.get("live")),
-        canary=_number(named.get("version")),
+        live=live,
+        canary=_number(canary.get("version")),
         canary_percent=float(percent) if isinstance(percent, int | float) else None,
         shadow=tuple(number for number in numbers if number is not None),
         actor=actor,
         forced=reason,
     )
+    return (
+        mark if actor != CONTROLLER else replace(mark, rolled_back=_taken_out(before or {}, mark))
+    )
+
+
+def _taken_out(before: Mapping[str, Any], after: Mark) -> int | None:
+    """Return the version that answered requests before and does not any more.
+
+    The live one where both went: the canary was compared with it, and has nothing to be held
+    against.
+    """
+    live, canary = _number(before.get("live")), _number(_canary(before).get("version"))
+    answering = (after.live, after.canary)
+    return next((one for one in (live, canary) if one is not None and one not in answering), None)
+
+
+def _canary(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    canary = document.get("canary")
+    return canary if isinstance(canary, Mapping) else {}
 
 
 def _number(given: object) -> int | None:

@@ -137,6 +137,38 @@ class View:
         with self._state.turns:
             return tuple(self._state.adapters.notes(tenant, adapter).marks)
 
+    def adapters(self) -> list[tuple[str, str]]:
+        """Return the adapters of which a rollout or a quarantine was seen, sorted."""
+        with self._state.turns:
+            adapters = self._state.adapters
+            return sorted(
+                owner.key
+                for owner in adapters.owners
+                if adapters.notes(owner.tenant, owner.adapter).first_us is not None
+            )
+
+    def first_rolled_s(self, tenant: str, adapter: str) -> float | None:
+        """Return the time of an adapter's first rollout or quarantine; None: there was none."""
+        with self._state.turns:
+            first_us = self._state.adapters.notes(tenant, adapter).first_us
+            return None if first_us is None else first_us / SECOND_US
+
+    def out_of_service(self, tenant: str, adapter: str) -> Mapping[int, str]:
+        """Return the quarantined versions that the last rollout names, and their digests."""
+        with self._state.turns:
+            notes = self._state.adapters.notes(tenant, adapter)
+            return {
+                version: digest
+                for version, digest in notes.quarantined_versions.items()
+                if notes.names(version)
+            }
+
+    def is_out_of_service(self, watched: Watched) -> bool:
+        """Say whether a version is quarantined while the last rollout names it."""
+        with self._found(watched) as (_, head):
+            notes = self._state.adapters.notes(watched.tenant, watched.adapter)
+            return head.digest in notes.quarantined and notes.names(watched.version)
+
     # --- windows -------------------------------------------------------------------------
 
     def window_rows(

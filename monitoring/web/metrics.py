@@ -4,7 +4,8 @@ Series are made anew at each scrape from what is watched, so one that is evicted
 and what is not known has none: there is no 0 for want of data. Labels are `tenant`, `adapter` and
 `version`; where a version has been watched in several roles, its gauges tell of the role that it
 has now, and its counters of all of them. A version that answers nobody any more is told of for a
-day after its last prediction.
+day after its last prediction; what rollouts did is told of as long as a rollout names a version of
+the adapter, and else for a week.
 
 Tenants have series of their own up to a bound, whoever came first (`admission`). The counters of
 the others are added up under `_other`, beginning at zero with the process; their gauges, which do
@@ -16,8 +17,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
@@ -26,98 +25,16 @@ from prometheus_client.samples import Sample
 
 from monitoring.report import Figure, FleetState, LogState
 from monitoring.web.admission import Admission
-from monitoring.web.reports import BAD_INPUTS, TRIGGER_REASONS, Measured, Measurements
+from monitoring.web.declared import DECLARED
+from monitoring.web.reports import BAD_INPUTS, TRIGGER_REASONS, Measured, Measurements, Rollout
 from monitoring.web.reports import VersionFigures as Version
 
 OTHER_TENANTS = "_other"
 RETIRED_KEPT_S = 86_400.0
+ROLLED_KEPT_S = 7 * 86_400.0
 
-_VERSION = ("tenant", "adapter", "version")
+_ANSWERING = ("live", "canary", "shadow")
 _Total = tuple[str, str]  # name of a counter, and its reason or ""
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """One family of series."""
-
-    name: str  # as it is exported
-    kind: Literal["counter", "gauge", "info"]
-    labels: tuple[str, ...]
-    text: str
-
-    def family(self) -> Metric:
-        """Return it without samples."""
-        suffix = {"counter": "_total", "info": "_info"}.get(self.kind, "")
-        return Metric(self.name.removesuffix(suffix), self.text, self.kind)
-
-
-def _of_versions() -> Iterator[Declared]:
-    def gauge(name: str, text: str, *labels: str) -> Declared:
-        return Declared(f"tenantry_{name}", "gauge", (*_VERSION, *labels), text)
-
-    def counter(name: str, text: str, *labels: str) -> Declared:
-        return Declared(f"tenantry_{name}_total", "counter", (*_VERSION, *labels), text)
-
-    yield gauge("drift_statistic", "Squared distance of window and reference; may be below 0.")
-    yield gauge("drift_effect_ratio", "Drift over its tolerance: beyond 1 is beyond tolerance.")
-    yield gauge("drift_pvalue", "Probability of such a statistic without drift.")
-    yield gauge("drift_evidence_log10", "Evidence of the continuous watch, as a power of ten.")
-    yield gauge("drift_alarm", "1 while a drift alarm stands.")
-    yield counter("drift_alarms", "Drift alarms that began.")
-    yield gauge("calibration_error_ratio", "Debiased calibration error; 95 % interval.", "bound")
-    yield gauge("brier_score", "Brier score of the predicted class.")
-    yield gauge(
-        "accuracy_ratio",
-        "Accuracy by labels, and as estimated from calibrated confidence; 95 % interval.",
-        "method",
-        "bound",
-    )
-    yield counter("labels", "Labels that came back, the last of each prediction.")
-    yield gauge("label_coverage_ratio", "Labels over the predictions of the same time.")
-    yield gauge("label_delay_seconds", "Median time from a prediction to its label.")
-    yield counter(
-        "input_bad",
-        "Inputs with something wrong; `replaced`: with U+FFFD in them, `undecodable`: images.",
-        "reason",
-    )
-    yield gauge("data_freshness_seconds", "Time since the last prediction.")
-    yield counter("retrain_triggers", "Retrain triggers that were raised.", "reason")
-    yield Declared(
-        "tenantry_reference_info",
-        "info",
-        (*_VERSION, "standing", "digest", "source", "rows", "backbone"),
-        "What a version's windows are compared with; `pooled`: borrowed from its backbone.",
-    )
-
-
-def _of_the_sidecar() -> Iterator[Declared]:
-    def gauge(name: str, text: str) -> Declared:
-        return Declared(f"tenantry_{name}", "gauge", (), text)
-
-    def counter(name: str, text: str) -> Declared:
-        return Declared(f"tenantry_{name}_total", "counter", (), text)
-
-    yield gauge("fleet_drift_alarm", "1 while everyone moved: the backbone or what is before it.")
-    yield counter("fleet_drift_alarms", "Fleet alarms that began.")
-    yield gauge("fleet_drift_evidence_log10", "Evidence that everyone moved, as a power of ten.")
-    yield gauge("fleet_moved", "Adapters in alarm.")
-    yield gauge("fleet_watched", "Adapters that are watched.")
-    yield gauge("log_lag_seconds", "How far the figures are behind the log.")
-    yield gauge("log_backlog_bytes", "Log that is not read yet.")
-    yield gauge("log_backlog_segments", "Segments with log that is not read yet.")
-    yield counter("log_events_read", "Events that were read.")
-    yield counter("log_events_damaged", "Frames of the log that could not be read.")
-    yield counter("log_events_missing", "Events that the log lost before they were read.")
-    yield counter("log_events_late", "Events that came after their time was settled.")
-    yield gauge("monitor_idle_seconds", "Time since the sidecar last looked at the log.")
-    yield counter(
-        "monitor_tenants_dropped",
-        "Times that a tenant was put under `_other`, all places for series being taken.",
-    )
-    yield Declared("tenantry_monitor_info", "info", ("version",), "The version of this sidecar.")
-
-
-DECLARED = (*_of_versions(), *_of_the_sidecar())
 
 
 class Metrics(Collector):
@@ -152,7 +69,7 @@ class Metrics(Collector):
 
     def _collect(self, measured: Measured) -> list[Metric]:
         now_s = self._clock()
-        admitted = self._admission.admit(_by_arrival(measured.watched))
+        admitted = self._admission.admit(_by_arrival(measured))
         scrape = _Scrape()
         self._others.count(
             version for version in measured.watched if version.tenant not in admitted
@@ -161,6 +78,10 @@ class Metrics(Collector):
         for roles in _by_version(measured.watched):
             if roles[0].tenant in admitted and _is_told(roles, now_s):
                 scrape.version(roles, now_s)
+        for rollout in measured.rollouts:
+            if rollout.tenant in admitted:
+                scrape.rollout(rollout, now_s)
+        scrape.add("calibration_objective_ratio", {}, measured.calibration_objective)
         scrape.fleet(measured.fleet, measured.fleet_alarms)
         scrape.log(measured.log)
         scrape.add("monitor_idle_seconds", {}, max(0.0, now_s - measured.looked_s))
@@ -199,6 +120,7 @@ class _Scrape:
 
     def __init__(self) -> None:
         self.families = {declared.name: declared.family() for declared in DECLARED}
+        self._told: set[tuple[str, str, int]] = set()  # versions
 
     def add(self, name: str, labels: dict[str, str], value: float | None) -> None:
         """Add a sample; one that is not known, or no number, is left out."""
@@ -215,6 +137,7 @@ class _Scrape:
     def version(self, roles: list[Version], now_s: float) -> None:
         """Add everything of one version; the role that it has now comes first in `roles`."""
         now = roles[0]
+        self._told.add((now.tenant, now.adapter, now.version))
         labels = {"tenant": now.tenant, "adapter": now.adapter, "version": str(now.version)}
         self.add("drift_statistic", labels, now.drift_statistic)
         self.add("drift_effect_ratio", labels, now.drift_effect)
@@ -230,12 +153,40 @@ class _Scrape:
         last_s = max((role.last_s for role in roles if role.last_s is not None), default=None)
         age_s = None if last_s is None else max(0.0, now_s - last_s)
         self.add("data_freshness_seconds", labels, age_s)
+        self.add("accuracy_objective_ratio", labels, now.accuracy_objective)
+        self.add("version_quarantined", labels, now.out_of_service)
+        self._answers(now, labels)
+        triggered: dict[str, float] = {}
+        for role in roles:
+            for reason, time_s in role.triggered_s.items():
+                triggered[reason] = max(time_s, triggered.get(reason, time_s))
+        for raised, time_s in triggered.items():
+            self.add("retrain_trigger_timestamp_seconds", labels | {"reason": raised}, time_s)
         self._reference(now, labels)
         sums: Counter[_Total] = Counter()
         for role in roles:
             for name, total in _totals(role):
                 sums[name] += total
         self._totals(sums.items(), labels)
+
+    def rollout(self, rollout: Rollout, now_s: float) -> None:
+        """Add what rollouts say of an adapter, after its versions."""
+        adapter = {"tenant": rollout.tenant, "adapter": rollout.adapter}
+        for (version, role), share in rollout.shares.items():
+            labels = adapter | {"version": str(version), "role": role}
+            self.add("rollout_share_ratio", labels, share)
+        last_s = max(rollout.rolled_s.values(), default=-math.inf)
+        if rollout.shares or now_s - last_s < ROLLED_KEPT_S:
+            for cause, time_s in rollout.rolled_s.items():
+                self.add("rollout_timestamp_seconds", adapter | {"cause": cause}, time_s)
+        for one in rollout.rolled_back:
+            if now_s - one.time_s < ROLLED_KEPT_S:
+                labels = adapter | {"version": str(one.version), "reason": one.reason}
+                self.add("automatic_rollback_timestamp_seconds", labels, one.time_s)
+        for version in rollout.out_of_service:
+            # One that never answered is none of those that are watched.
+            if (rollout.tenant, rollout.adapter, version) not in self._told:
+                self.add("version_quarantined", adapter | {"version": str(version)}, 1)
 
     def fleet(self, fleet: FleetState | None, alarms: int) -> None:
         """Add what is told of all adapters together."""
@@ -255,6 +206,14 @@ class _Scrape:
         self.add("log_events_damaged_total", {}, log.damaged)
         self.add("log_events_missing_total", {}, log.missing)
         self.add("log_events_late_total", {}, log.late)
+
+    def _answers(self, version: Version, labels: dict[str, str]) -> None:
+        for name, share in version.class_shares.items():
+            self.add("predicted_class_ratio", labels | {"label": name}, share)
+        for quantile, value in version.confidence.items():
+            self.add("confidence_ratio", labels | {"quantile": quantile}, value)
+        for quantile, value in version.tokens.items():
+            self.add("input_tokens", labels | {"quantile": quantile}, value)
 
     def _figure(self, name: str, labels: dict[str, str], figure: Figure) -> None:
         self.add(name, labels | {"bound": "point"}, figure.value)
@@ -278,6 +237,7 @@ class _Scrape:
 
 
 def _totals(version: Version) -> Iterator[tuple[_Total, int]]:
+    yield ("predictions_total", ""), version.predictions
     yield ("drift_alarms_total", ""), version.drift_alarms
     yield ("labels_total", ""), version.labels
     for reason in BAD_INPUTS:
@@ -287,16 +247,18 @@ def _totals(version: Version) -> Iterator[tuple[_Total, int]]:
 
 
 def _no_totals() -> Iterator[_Total]:
-    yield from (("drift_alarms_total", ""), ("labels_total", ""))
+    yield from (("predictions_total", ""), ("drift_alarms_total", ""), ("labels_total", ""))
     yield from (("input_bad_total", reason) for reason in BAD_INPUTS)
     yield from (("retrain_triggers_total", reason) for reason in TRIGGER_REASONS)
 
 
-def _by_arrival(watched: Iterable[Version]) -> list[str]:
+def _by_arrival(measured: Measured) -> list[str]:
     """Return the tenants, those first that were seen first: a restart admits the same ones."""
     first: dict[str, float] = {}
-    for version in watched:
-        first[version.tenant] = min(version.first_s, first.get(version.tenant, math.inf))
+    came = [(one.tenant, one.first_s) for one in measured.watched]
+    came += [(one.tenant, one.first_s) for one in measured.rollouts]
+    for tenant, first_s in came:
+        first[tenant] = min(first_s, first.get(tenant, math.inf))
     return sorted(first, key=lambda tenant: (first[tenant], tenant))
 
 
@@ -313,7 +275,7 @@ def _by_version(watched: Iterable[Version]) -> Iterable[list[Version]]:
 
 
 def _is_told(roles: list[Version], now_s: float) -> bool:
-    if any(role.standing != "retired" for role in roles):
+    if any(role.out_of_service or role.standing in _ANSWERING for role in roles):
         return True
     return any(role.last_s is not None and now_s - role.last_s < RETIRED_KEPT_S for role in roles)
 

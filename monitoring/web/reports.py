@@ -5,7 +5,7 @@ Documents of `monitoring/report.py` are for people and carry too much to be made
 """
 
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from msgspec import Struct
 
@@ -26,6 +26,10 @@ BadInput = Literal["empty", "truncated", "replaced", "undecodable"]
 BAD_INPUTS: tuple[BadInput, ...] = ("empty", "truncated", "replaced", "undecodable")
 TriggerReason = Literal["drift", "calibration", "accuracy"]
 TRIGGER_REASONS: tuple[TriggerReason, ...] = ("drift", "calibration", "accuracy")
+RolloutRole = Literal["live", "canary", "shadow"]
+Cause = Literal["operator", "automatic"]  # of a rollout: somebody asked for it, or nobody did
+RollbackReason = Literal["accuracy", "failures", "latency", "quarantine"]
+ROLLBACK_REASONS: tuple[RollbackReason, ...] = get_args(RollbackReason)
 
 
 class Reports(Protocol):
@@ -75,19 +79,49 @@ class VersionFigures(Struct, frozen=True, kw_only=True):
     estimated: Figure  # without labels, or helped by them
     label_coverage: float | None
     label_delay_s: float | None  # median
+    class_shares: Mapping[str, float]  # by name; smaller classes together under `_other`
+    confidence: Mapping[str, float]  # by quantile, "0.5" say
+    tokens: Mapping[str, float]  # of texts, by quantile
+    accuracy_objective: float | None  # below it is harm
+    out_of_service: bool  # quarantined, while the rollout names it
+    triggered_s: Mapping[TriggerReason, float]  # when each was raised last
 
     drift_alarms: int  # totals from here on
+    predictions: int
     labels: int
     bad_inputs: Mapping[BadInput, int]  # rows
     triggers: Mapping[TriggerReason, int]
+
+
+class RolledBack(Struct, frozen=True, kw_only=True):
+    """A version that the service took out of the rollout by itself."""
+
+    version: int
+    reason: RollbackReason
+    time_s: float
+
+
+class Rollout(Struct, frozen=True, kw_only=True):
+    """What the log's rollouts and quarantines say of an adapter."""
+
+    tenant: str
+    adapter: str
+    first_s: float  # time of the first one that was read
+    # Of the requests that name no version, by who answers them; 0 for a shadow.
+    shares: Mapping[tuple[int, RolloutRole], float]
+    rolled_s: Mapping[Cause, float]  # when it was changed last
+    rolled_back: tuple[RolledBack, ...]  # the last one of each version and reason
+    out_of_service: tuple[int, ...]  # versions that are quarantined while the rollout names them
 
 
 class Measured(Struct, frozen=True, kw_only=True):
     """What one scrape tells."""
 
     version: str  # of this program
-    looked_s: float  # when the log was last asked for what is new, by the clock of this machine
+    looked_s: float  # when the log was last read, if only to find nothing, by this clock
     log: LogState
     fleet: FleetState | None
     fleet_alarms: int  # in all
+    calibration_objective: float  # calibration error beyond which is harm
     watched: tuple[VersionFigures, ...]
+    rollouts: tuple[Rollout, ...]  # one of each adapter that has had any

@@ -1,7 +1,7 @@
 """The application: every route, behind the edge."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Response
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.api import (
     adapters,
     audit,
+    comparison,
     feedback,
     hf,
     keys,
@@ -31,7 +32,8 @@ from service.api.changes import Changes
 from service.api.desk import Desk
 from service.api.documents import Documents
 from service.api.entrance import Entrance
-from service.api.image_reading import ImageReading, image_limits
+from service.api.failures import FailedRequests
+from service.api.image_reading import ImageReading, image_limits, waiting_max
 from service.api.lifecycle import Lifecycle
 from service.api.middleware import Edge
 from service.api.oip_catalogue import Catalogue
@@ -43,6 +45,7 @@ from service.api.recording import Log, LoggedPredictions, LoggedReferences
 from service.api.reference_page import reference_page
 from service.api.routes import DESK, GuardedRoute, RawRoute
 from service.api.status_page import StatusPage
+from service.api.tenant_answers import TenantAnswers
 from service.api.tokenising import Tokenising
 from service.api.undecodable import UndecodableImages
 from service.api.uploads import Uploads
@@ -54,6 +57,9 @@ from service.metrics import Metrics
 from service.registry.registry import Registry
 from service.settings import Settings
 from service.usage import UsageBook
+
+if TYPE_CHECKING:
+    from service.tracing.tracing import Tracing
 
 _TAGS = [
     {"name": native.TAG, "description": "Texts in, labels out, and labels back."},
@@ -84,6 +90,8 @@ class Parts:
     usage: UsageBook
     lifecycle: Lifecycle
     preprocessor: Preprocessor | None = None  # which this one prepares
+    trials: comparison.Comparisons | None = None  # None: canaries are compared with nothing
+    tracing: "Tracing | None" = None  # None: nothing is recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +104,8 @@ class Shared:
     statistics: Statistics
     gate: Gate
     undecodable: UndecodableImages
+    failures: FailedRequests
+    answers: TenantAnswers
 
 
 class Application(FastAPI):
@@ -156,9 +166,14 @@ def create_app(parts: Parts, *, operator_port: int | None = None) -> Application
     app.shared = _shared(parts)
     app.desk = Desk()
     _mount_asking(app, parts, app.shared)
-    _mount_running(app, parts, app.shared)
+    _mount_running(app, parts, app.shared, operator_port)
     _mount_reference(app, parts.settings)
-    parts.metrics.watch(parts.batcher.status)
+    parts.metrics.watch(
+        parts.batcher.status, lambda digests: parts.registry.routes().count_answering(digests)
+    )
+    parts.metrics.limits(
+        waiting_max(parts.settings, parts.bundle.manifest.image), parts.settings.queue_tokens_max
+    )
     app.edge = Edge(
         Shortcut(app),
         routes=[route for route in app.routes if isinstance(route, Route)],
@@ -166,8 +181,10 @@ def create_app(parts: Parts, *, operator_port: int | None = None) -> Application
         lifecycle=parts.lifecycle,
         bodies=app.shared.bodies,
         metrics=parts.metrics,
+        answers=app.shared.answers,
         settings=parts.settings,
         operator_port=operator_port,
+        tracing=parts.tracing,
     )
     return app
 
@@ -175,6 +192,9 @@ def create_app(parts: Parts, *, operator_port: int | None = None) -> Application
 def _shared(parts: Parts) -> Shared:
     settings = parts.settings
     undecodable = UndecodableImages(
+        parts.log, parts.metrics, parts.bundle.digest, enabled=settings.event_log
+    )
+    failures = FailedRequests(
         parts.log, parts.metrics, parts.bundle.digest, enabled=settings.event_log
     )
     preparing = _preparing(parts)
@@ -191,6 +211,7 @@ def _shared(parts: Parts) -> Shared:
             audit_ratio=settings.audit_ratio,
             base_ratio=settings.base_embedding_ratio,
             on_undecodable=undecodable.note,
+            on_failed=failures.note,
         ),
         parts.limits,
         parts.usage,
@@ -202,15 +223,19 @@ def _shared(parts: Parts) -> Shared:
         ),
         timeout_s_max=settings.request_timeout_s_max,
         audit_ratio=settings.audit_ratio,
+        pairs=settings.canary_pairing and settings.event_log,
     )
     bodies = Bodies(settings.bodies_bytes_max)
+    gate = gate_of(settings, parts.registry.authenticate)
     return Shared(
         predictor,
         bodies,
         Documents(bodies, settings.max_body_bytes),
         Statistics(parts.registry),
-        gate_of(settings, parts.registry.authenticate),
+        gate,
         undecodable,
+        failures,
+        TenantAnswers(parts.registry.routes, gate, parts.metrics),
     )
 
 
@@ -261,7 +286,7 @@ def _mount_asking(app: FastAPI, parts: Parts, shared: Shared) -> None:
     ).mount(app)
 
 
-def _mount_running(app: FastAPI, parts: Parts, shared: Shared) -> None:
+def _mount_running(app: FastAPI, parts: Parts, shared: Shared, operator_port: int | None) -> None:
     """Add the routes of ML teams and operators."""
     registry, documents = parts.registry, shared.documents
     references = LoggedReferences(
@@ -283,9 +308,19 @@ def _mount_running(app: FastAPI, parts: Parts, shared: Shared) -> None:
         on_reference=references.keep,
     ).mount(app)
     rollouts.Rollouts(registry, documents, changes).mount(app)
+    mode = parts.settings.automatic_rollback
+    comparison.ComparisonRoute(registry, parts.trials, mode).mount(app)
     audit.Audit(registry).mount(app)
     operations.Operations(parts.lifecycle, parts.metrics.registry).mount(app)
-    StatusPage(registry, parts.batcher, parts.bundle, parts.lifecycle).mount(app)
+    StatusPage(
+        registry.routes,
+        parts.batcher,
+        parts.bundle,
+        parts.lifecycle,
+        shared.answers,
+        parts.settings,
+        operator_port,
+    ).mount(app)
 
 
 def _mount_reference(app: FastAPI, settings: Settings) -> None:

@@ -7,6 +7,7 @@ problem that its error becomes. Here alone errors become answers, and requests a
 import logging
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
@@ -18,18 +19,24 @@ from service.api.callers import ANONYMOUS, OPERATOR, Gate
 from service.api.connection import SURPLUS
 from service.api.error_bodies import error_body
 from service.api.lifecycle import Lifecycle
-from service.api.logs import FIELDS
 from service.api.permissions import FREE_PATHS
 from service.api.problems import CODES, INTERNAL, Problem, problem_of
+from service.api.request_log import log_request
+from service.api.request_spans import end_http_span
+from service.api.routes import RawRoute
+from service.api.tenant_answers import TenantAnswers
 from service.errors import QueueFull, Stopping, UnknownPath
 from service.metrics import Metrics, RouteSeries
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.tracing.tracing import Tracing
 
 PROBES = frozenset({"/livez", "/readyz"})
 METRICS_PATH = "/metrics"
 OPERATOR_PATHS = PROBES | {METRICS_PATH, "/", "/docs", "/openapi.json"}
 
-_WHILE_DRAINING = PROBES | {METRICS_PATH, "/v2/health/live", "/v2/health/ready"}
+_WHILE_DRAINING = PROBES | {METRICS_PATH, "/", "/v2/health/live", "/v2/health/ready"}
 _UNKNOWN_ROUTE = "unknown"
 
 logger = logging.getLogger(__name__)
@@ -50,8 +57,10 @@ class Edge:
         lifecycle: Lifecycle,
         bodies: Bodies,
         metrics: Metrics,
+        answers: TenantAnswers,
         settings: Settings,
         operator_port: int | None,
+        tracing: "Tracing | None" = None,
     ) -> None:
         self._app = app
         self._routes = routes
@@ -59,6 +68,9 @@ class Edge:
         self._lifecycle = lifecycle
         self._bodies = bodies
         self._metrics = metrics
+        self._answers = answers
+        self._asking = [route for route in routes if isinstance(route, RawRoute)]
+        self._tracing = tracing
         self._request_log = settings.request_log
         self._operator_port = operator_port
         # A port of its own frees the operator's pages from the key, not an open server's pages
@@ -77,7 +89,7 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        call = begin_call(scope)
+        call = begin_call(scope, self._tracing)
         lifecycle = self._lifecycle
         lifecycle.enter()
 
@@ -120,10 +132,9 @@ class Edge:
         self, error: Exception, call: Call, scope: Scope, receive: Receive, send: Send
     ) -> None:
         problem = problem_of(error)
+        call.failure = problem.kind.status
         if problem.kind is INTERNAL:
-            logger.error(
-                "a request failed", exc_info=error, extra={FIELDS: {"request_id": call.request_id}}
-            )
+            call.error = error
         if call.status:
             # The answer has begun: the server closes the connection, so that it looks cut off.
             raise error
@@ -152,11 +163,12 @@ class Edge:
         if route is not None:
             series = self._series.get((route.path, scope["method"]), series)
         seconds = time.monotonic() - call.started_s
-        series.answered(call.status, seconds)
-        if self._request_log == "off":
-            return
+        series.answered(call.status, seconds, None if call.trace is None else call.trace_id)
+        self._answers.count_http(call, scope, self._asking, seconds)
+        end_http_span(call, scope, call.started_s + seconds)
         # A full server answers 503 by the thousand; lines for them would make it fuller.
-        if self._request_log == "all" or (call.status >= 500 and call.status != 503):
+        failed = call.status >= 500 and call.status != 503 and self._request_log != "off"
+        if failed or call.error is not None or self._request_log == "all":
             _log(call, scope, seconds)
 
 
@@ -174,15 +186,5 @@ async def _send_problem(problem: Problem, call: Call, scope: Scope, send: Send) 
 
 def _log(call: Call, scope: Scope, seconds: float) -> None:
     route = scope.get("route")
-    fields: dict[str, object] = {
-        "request_id": call.request_id,
-        "method": scope["method"],
-        "route": _UNKNOWN_ROUTE if route is None else route.path,
-        "status": call.status,
-        "seconds": round(seconds, 6),
-    }
-    if call.trace_id is not None:
-        fields["trace_id"] = call.trace_id
-    if call.caller is not None:
-        fields["caller"] = call.caller.actor
-    logger.info("request", extra={FIELDS: fields | call.log})
+    name = _UNKNOWN_ROUTE if route is None else route.path
+    log_request(logger, call, scope["method"], name, seconds)

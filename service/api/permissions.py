@@ -63,6 +63,7 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("GET", _VERSION + "/report"): "publish",
     ("GET", _VERSION + "/card"): "publish",
     ("GET", _ADAPTER + "/rollout"): "publish",
+    ("GET", _ADAPTER + "/rollout/comparison"): "publish",
     ("PUT", _ADAPTER + "/rollout"): "publish",
     ("POST", _ADAPTER + "/rollback"): "publish",
     # Open Inference Protocol
@@ -119,7 +120,7 @@ def authorise(caller: Caller, need: Need, path: Mapping[str, str]) -> None:
         return
     if caller is ANONYMOUS:
         raise NotAuthenticated("this needs a key: send the header Authorization: Bearer <key>")
-    tenant = _tenant_of(path)
+    tenant = tenant_of(path)
     if tenant is not None:
         caller.require_sight(tenant)
     if need == "operator":
@@ -128,7 +129,7 @@ def authorise(caller: Caller, need: Need, path: Mapping[str, str]) -> None:
         caller.require_scope(need)
 
 
-def _tenant_of(path: Mapping[str, str]) -> str | None:
+def tenant_of(path: Mapping[str, str]) -> str | None:
     """Return the tenant that a path names by itself or by a model; raise `UnknownAdapter`."""
     tenant = path.get("tenant")
     if tenant is None and "model" in path:

@@ -13,6 +13,7 @@ from starlette.types import Receive
 from service.api.call import Call
 from service.api.departure import unless_left
 from service.api.entrance import Entrance
+from service.api.failures import Watched
 from service.api.image_reading import UNDECODABLE
 from service.api.ports import Batcher, Preparing, Router, Signing
 from service.api.sent_images import SentImage
@@ -28,6 +29,8 @@ from service.events.text_figures import TextFigures
 from service.limits import TenantLimits
 from service.metrics import Metrics
 from service.registry.records import Route
+from service.registry.routes import without_twin
+from service.tracing.names import ADAPTER, DIGEST, INPUTS, PREPARE, ROLE, TOKENS, VERSION
 from service.usage import UsageBook
 
 
@@ -90,6 +93,10 @@ class Recorder(Protocol):
         """Take down that an image of a request could not be decoded; never blocks nor raises."""
         ...
 
+    def failed(self, route: Route, code: str, inputs: int) -> None:
+        """Take down that a request ended in a 5xx; never blocks nor raises."""
+        ...
+
     def draw(self, route: Route, inputs: int) -> Lot:
         """Return what chance decides of so many inputs."""
         ...
@@ -124,8 +131,10 @@ class Predictor:
         max_inputs: int,
         timeout_s_max: float,
         audit_ratio: float = 0.0,
+        pairs: bool = True,
         draw: Callable[[], float] = random.random,
     ) -> None:
+        """`pairs`: what a canary answers, the live version answers too, for the log."""
         self._router = router
         self._preparing = preparing
         self._batcher = batcher
@@ -139,6 +148,7 @@ class Predictor:
         self._max_inputs = max_inputs
         self._timeout_s_max = timeout_s_max
         self._audit_ratio = audit_ratio
+        self._pairs = pairs
         self._draw = draw
 
     @property
@@ -174,12 +184,25 @@ class Predictor:
         call.admitted.require("predict", model[0])
         self.check_count(len(inputs))
         deadline_s = call.deadline_s(self._timeout_s_max)
+        call.record(model[0])
         route = self._router.route(*model, routing_key)
+        if call.trace is not None:
+            call.trace.attributes.update(_told_of(route))
+        call.reached = route.tenant, route.settings.kind
+        if not self._pairs:
+            route = without_twin(route)
         with (
+            Watched(self._recorder, route, len(inputs)),
             self._entrance.entered(route.tenant, route.settings.rates) as entry,
             self._preparing.room(route.tenant, len(inputs)),
         ):
-            ways, figures = await self._prepared(call, receive, route, inputs, deadline_s)
+            begun_s = time.monotonic()
+            try:
+                ways, figures = await self._prepared(call, receive, route, inputs, deadline_s)
+            finally:
+                if call.trace is not None:
+                    call.trace.stage(PREPARE, begun_s, time.monotonic(), {INPUTS: len(inputs)})
+            self._metrics.prepared(time.monotonic() - begun_s)
             tokens, *others = ways
             if not may_truncate:
                 _check_lengths(tokens)
@@ -253,6 +276,7 @@ class Predictor:
             tenant=route.tenant,
             weight=route.settings.weight,
             shadows=tuple(shadows),
+            trace=asked.call.trace,
         )
         answer = await unless_left(self._batcher.answer(job), receive)
         # The digest comes from the slot that computed the rows. Another one is a bug of ours, and
@@ -263,10 +287,18 @@ class Predictor:
         predicted = self._told(route, answer, asked.tokens, count)
         texts = len(asked.tokens)
         self._metrics.answered(
-            route.tenant, texts, sum(predicted.truncated), answer.queue_s, count, answer.compute_s
+            route.tenant,
+            texts,
+            sum(predicted.truncated),
+            answer.queue_s,
+            count,
+            answer.compute_s,
+            None if asked.call.trace is None else asked.call.trace_id,
         )
+        if asked.call.trace is not None:
+            asked.call.trace.attributes[TOKENS] = count
         self._usage.answered(route.tenant, texts, count, answer.compute_s)
-        asked.call.log["texts"] = texts
+        asked.call.log["texts"] = asked.call.texts = texts
         own.compare(predicted)
         for witness in witnesses:
             witness.compare(predicted)
@@ -368,6 +400,11 @@ class _Witness:
     def _tell(self) -> None:
         if self._answer is not None and self._live is not None:
             self._recorder.shadowed(self._asked, self._live, self.route, self._answer)
+
+
+def _told_of(route: Route) -> dict[str, str | bool | int | float]:
+    """Return what a request's span says of the version that answers it."""
+    return {ADAPTER: route.adapter, VERSION: route.version, DIGEST: route.digest, ROLE: route.role}
 
 
 def _check_lengths(tokens: Sequence[Whole]) -> None:

@@ -60,9 +60,11 @@ class LoggedPredictions:
         base_ratio: float = 0.0,
         random: Callable[[], float] = random,
         on_undecodable: Callable[[Route], object] = lambda _: None,
+        on_failed: Callable[[Route, str, int], object] = lambda *_: None,
     ) -> None:
         """`base_ratio` is the share of what is logged that the bare backbone embeds too."""
         self._on_undecodable = on_undecodable
+        self._on_failed = on_failed
         self._log = log
         self._signing = signing
         self._enabled = enabled
@@ -84,6 +86,10 @@ class LoggedPredictions:
     def undecodable(self, route: Route) -> None:
         """Count an image that could not be decoded."""
         self._on_undecodable(route)
+
+    def failed(self, route: Route, code: str, inputs: int) -> None:
+        """Count a request that failed by our fault."""
+        self._on_failed(route, code, inputs)
 
     def draw(self, route: Route, inputs: int) -> Lot:
         """Draw what is logged, and what of that the bare backbone embeds too.
@@ -161,6 +167,7 @@ class LoggedPredictions:
             labels=route.labels,
             figures=asked.figures if isinstance(asked.figures, TextFigures) else None,
             images=asked.figures if isinstance(asked.figures, ImageFigures) else None,
+            trace=asked.call.trace,
         )
         if logged.sample < 1.0:
             kept = select(
@@ -269,7 +276,7 @@ class LoggedChanges:
             after=after.document(),
             actor=actor,
             time_s=datetime.fromisoformat(at).timestamp(),
-            reason=after.forced,
+            reason=after.reason or after.forced,
         )
         self._append([event])
 

@@ -11,7 +11,7 @@ from service.api.call import call_of
 from service.api.callers import ANONYMOUS
 from service.api.desk import Desk
 from service.api.names import PATH_PARAMETERS
-from service.api.permissions import MANAGING, authorise, need_of
+from service.api.permissions import MANAGING, authorise, need_of, tenant_of
 
 DESK = "tenantry.desk"  # in the scope of every request
 
@@ -32,9 +32,15 @@ class _Guarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI asks for it."""
-        caller = call_of(scope).caller or ANONYMOUS
+        call = call_of(scope)
+        caller = call.caller or ANONYMOUS
         need = self._needs[scope["method"]]
-        authorise(caller, need, scope["path_params"])
+        path = scope["path_params"]
+        authorise(caller, need, path)
+        if call.tracing is not None:
+            tenant = tenant_of(path) or caller.tenant
+            if tenant:  # what is nobody's, probes and pages, is never recorded
+                call.record(tenant)
         if need not in MANAGING:
             await self._app(scope, receive, send)
             return

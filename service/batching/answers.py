@@ -12,9 +12,16 @@ class BatchMetrics(Protocol):
     """What the batcher reports; `service/metrics.py` has the real one."""
 
     def batch_ran(
-        self, *, texts: int, tokens: int, capacity: int, adapters: int, seconds: float
+        self,
+        *,
+        texts: int,
+        tokens: int,
+        capacity: int,
+        adapters: int,
+        seconds: float,
+        trace_id: str | None = None,
     ) -> None:
-        """Count a pass."""
+        """Count a pass; `trace_id` is of the trace that tells of it, where one does."""
         ...
 
     def adapter_loaded(self, seconds: float) -> None:

@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from service.batching.answers import BatchMetrics
 from service.batching.batcher import Batcher
+from service.batching.traces import PassTracing
 from service.engine.adapter import Adapter
 from service.engine.bundle import Bundle
 from service.engine.execution.provider import AS_IT_COMES, DeviceOptions
@@ -44,6 +45,7 @@ def assemble(
     memory: Path | None = None,
     on_quarantine: Callable[[str], object] | None = None,
     on_failure: Callable[[], object] | None = None,
+    tracing: PassTracing | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Batcher, Choice]:
     """Choose the setup and return a batcher that is not started yet, and the choice.
@@ -71,6 +73,7 @@ def assemble(
         reason=lambda: opener.choice.reason,
         on_quarantine=on_quarantine,
         on_failure=on_failure,
+        tracing=tracing,
     )
     return batcher, opener.choice
 

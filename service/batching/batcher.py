@@ -21,6 +21,7 @@ from service.batching.passes import next_pass
 from service.batching.queue import Queue
 from service.batching.residency import HostCache, Residency
 from service.batching.settling import settle
+from service.batching.traces import PassTracing, TracedJobs
 from service.engine.adapter import Adapter, FloatArray
 from service.engine.errors import InvalidAdapter, NonFiniteOutput, Problem
 from service.engine.forward import Answered, Forward
@@ -50,10 +51,11 @@ class Batcher:
         reason: Callable[[], str] = str,
         on_quarantine: Callable[[str], object] | None = None,
         on_failure: Callable[[], object] | None = None,
+        tracing: PassTracing | None = None,
     ) -> None:
         """`open_forward` is called on the runtime's thread; `load(digest)` reads the store.
 
-        `reason` says why the runtime is the one that it is.
+        `reason` says why the runtime is the one that it is; `tracing` is told of traced jobs.
         """
         self._open_forward = open_forward
         self._load = load
@@ -61,6 +63,7 @@ class Batcher:
         self._reason = reason
         self._on_quarantine = on_quarantine
         self._on_failure = on_failure
+        self._traced = TracedJobs(tracing)
         self._queue = Queue(queue_texts_max, queue_tokens_max, tenant_queue_ratio)
         self._cache = HostCache(host_cache_bytes_max)
         self._forward: Forward | None = None
@@ -249,8 +252,12 @@ class Batcher:
 
     def _timed_load(self, digest: str) -> Adapter:
         start = time.monotonic()
-        adapter = self._load(digest)
-        self._metrics.adapter_loaded(time.monotonic() - start)
+        try:
+            adapter = self._load(digest)
+        finally:
+            end = time.monotonic()
+            self._traced.timed(digest, start, end)
+        self._metrics.adapter_loaded(end - start)
         return adapter
 
     def _on_arrival(self, digest: str, error: Exception | None) -> None:
@@ -269,6 +276,7 @@ class Batcher:
             for digest, error in self._arrivals:
                 residency.settled(digest)
                 entries = self._queue.take_aside(digest)
+                self._traced.loaded(digest, entries, error)
                 if error is None:
                     self._queue.put_back(entries)
                 else:
@@ -319,10 +327,15 @@ class Batcher:
                 if entry.ticket.started_at is None:
                     entry.ticket.started_at = start
             members = [resident.member for resident in residents]
-            answered = forward.run(planned, texts, numbers, members)
-            seconds = time.monotonic() - start
-            self._account(planned, answered, boarded, seconds)
-            self._settle(boarded, answered, seconds, forward, residency)
+            try:
+                answered = forward.run(planned, texts, numbers, members)
+            except Exception as error:
+                self._traced.ran(running, planned, forward.runtime, start, error)
+                raise
+            end = time.monotonic()
+            trace_id = self._traced.ran(running, planned, forward.runtime, start)
+            self._account(planned, answered, boarded, end - start, trace_id)
+            self._settle(boarded, answered, end - start, forward, residency)
         except Exception as error:
             log.exception("a forward pass failed")
             self._callers.tell_failed((entry.ticket for entry in running), error)
@@ -330,7 +343,14 @@ class Batcher:
             self._running_texts = 0
             boarded.leave(residency)
 
-    def _account(self, planned: Plan, answered: Answered, boarded: Boarded, seconds: float) -> None:
+    def _account(
+        self,
+        planned: Plan,
+        answered: Answered,
+        boarded: Boarded,
+        seconds: float,
+        trace_id: str | None,
+    ) -> None:
         count = len(answered.indices)
         self._metrics.batch_ran(
             texts=count,
@@ -338,6 +358,7 @@ class Batcher:
             capacity=planned.shape.capacity,
             adapters=len({boarded.entries[i].digest for i in answered.indices} - {BACKBONE}),
             seconds=seconds,
+            trace_id=trace_id,
         )
         with self._wake:
             self._queue.drain_rate.ran(Amount(count, answered.tokens), seconds)

@@ -47,6 +47,7 @@ class Job:
     tenant: str = ""  # whose share of the passes it takes
     weight: float = 1.0  # of that share
     shadows: tuple[Shadow, ...] = ()
+    trace: object | None = None  # which passes and loads are told of; None: the job is not traced
 
 
 @dataclass(slots=True, eq=False)

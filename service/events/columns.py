@@ -11,7 +11,14 @@ import pyarrow as pa
 
 from service.events.image_figures import ImageFigures
 from service.events.predictions import FloatArray, PredictionBlock
-from service.events.records import Label, Quarantine, Reference, RolloutEvent, Undecodable
+from service.events.records import (
+    Failure,
+    Label,
+    Quarantine,
+    Reference,
+    RolloutEvent,
+    Undecodable,
+)
 from service.events.schema import SCHEMA
 from service.events.text_figures import TextFigures
 
@@ -19,7 +26,7 @@ _TYPES = {field.name: field.type for field in SCHEMA}
 
 Counts = npt.NDArray[np.int64]
 RedactAll = Callable[[Sequence[str]], list[str | None]]
-Single = Label | RolloutEvent | Quarantine | Undecodable  # events of one row each
+Single = Label | RolloutEvent | Quarantine | Undecodable | Failure  # events of one row each
 
 _IMAGES: dict[str, Callable[[ImageFigures], Sequence[float | None]]] = {
     "width": lambda images: images.widths,
@@ -215,6 +222,9 @@ def _row(event: Single) -> Mapping[str, Any]:
     if isinstance(event, Undecodable):
         row |= {"kind": "undecodable", "role": event.role, "backbone": event.backbone}
         return row | {"count": event.count}
+    if isinstance(event, Failure):
+        row |= {"kind": "failure", "role": event.role, "backbone": event.backbone}
+        return row | {"code": event.code, "count": event.count}
     if isinstance(event, Quarantine):
         row |= {"kind": "quarantine", "reason": event.reason, "backbone": event.backbone}
         return row | {"precision": event.precision, "provider": event.provider}

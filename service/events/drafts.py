@@ -19,6 +19,7 @@ from service.events.ports import EventKind, Redactor
 from service.events.predictions import PredictionBlock
 from service.events.records import (
     DurableEvent,
+    Failure,
     Label,
     Quarantine,
     Reference,
@@ -39,6 +40,7 @@ _KINDS: dict[type, EventKind] = {
     RolloutEvent: "rollout",
     Quarantine: "quarantine",
     Undecodable: "undecodable",
+    Failure: "failure",
 }
 
 

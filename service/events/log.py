@@ -20,10 +20,11 @@ from service.events.appending import Appender, SegmentLimits
 from service.events.disk import Disk, LocalDisk
 from service.events.drafts import DurableDrafts, Made, PredictionDrafts
 from service.events.erasure import Erased, erase
-from service.events.ports import CLOCK, Clock, LogMetrics, LogUnwritable, Redactor
+from service.events.ports import CLOCK, Clock, LogMetrics, LogUnwritable, Redactor, TracedWrites
 from service.events.predictions import PredictionBlock
 from service.events.records import DurableEvent
 from service.events.retention import Janitor, Kept
+from service.events.segments import Draft
 
 log = logging.getLogger(__name__)
 
@@ -67,10 +68,12 @@ class EventLog:
         metrics: LogMetrics,
         clock: Clock = CLOCK,
         disk: Disk | None = None,
+        on_traced: TracedWrites | None = None,
     ) -> None:
         self._folder = folder
         self._limits = limits
         self._metrics = metrics
+        self._on_traced = on_traced
         segments = SegmentLimits(limits.segment_bytes, limits.segment_s)
         self._appender = Appender(folder, segments, disk or LocalDisk(), clock)
         self._drafts = PredictionDrafts(redact)
@@ -102,6 +105,7 @@ class EventLog:
         metrics: LogMetrics,
         clock: Clock = CLOCK,
         disk: Disk | None = None,
+        on_traced: TracedWrites | None = None,
     ) -> Self:
         """Begin to write into the log of a folder, beside other processes that do.
 
@@ -112,7 +116,15 @@ class EventLog:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise LogUnwritable(f"the event log's folder cannot be made: {error}") from error
-        opened = cls(folder, limits, redact=redact, metrics=metrics, clock=clock, disk=disk)
+        opened = cls(
+            folder,
+            limits,
+            redact=redact,
+            metrics=metrics,
+            clock=clock,
+            disk=disk,
+            on_traced=on_traced,
+        )
         for thread in opened._threads:
             thread.start()
         return opened
@@ -294,7 +306,7 @@ class EventLog:
         except Exception as error:  # noqa: BLE001 - a caller's event; its future tells
             return ValueError(f"events that cannot be written: {type(error).__name__}: {error}")
         try:
-            self._appender.append(made.drafts)
+            self._append(made.drafts)
         except OSError as error:
             self._tell(failing=True, error=error)
             return LogUnwritable(f"the event log cannot be written: {error.strerror or error}")
@@ -304,7 +316,7 @@ class EventLog:
         return None
 
     def _write_predictions(self, blocks: Sequence[PredictionBlock]) -> bool:
-        whole = True
+        whole, begun_s = True, time.monotonic()
         # Many long texts take minutes to redact, and durable events are waited for.
         made_of = self._drafts.make(
             blocks, lambda: self._appender.sequence, lambda: bool(self._durable)
@@ -315,7 +327,17 @@ class EventLog:
         with self._wake:
             self._waiting -= sum(len(block.ids) for block in blocks)
             self._waiting_bytes -= sum(block.bytes for block in blocks)
+        self._tell_traced(blocks, begun_s, whole)
         return whole
+
+    def _tell_traced(self, blocks: Sequence[PredictionBlock], begun_s: float, whole: bool) -> None:
+        if self._on_traced is None:
+            return
+        # A request may have several blocks, one for each version that answered it.
+        traces = list(dict.fromkeys(block.trace for block in blocks if block.trace is not None))
+        if traces:
+            rows = sum(map(len, blocks))
+            self._on_traced(traces, begun_s, time.monotonic(), rows, whole)
 
     def _write_made(self, made: Made) -> bool:
         if made.invalid:
@@ -323,7 +345,7 @@ class EventLog:
         if not made.drafts:
             return True
         try:
-            self._appender.append(made.drafts)
+            self._append(made.drafts)
         except OSError as error:
             self._tell(failing=True, error=error)
             self._metrics.events_dropped("disk", made.events)
@@ -331,6 +353,14 @@ class EventLog:
         self._tell(failing=False)
         self._metrics.events_written("prediction", made.events)
         return True
+
+    def _append(self, drafts: Sequence[Draft]) -> None:
+        """Write frames and sync them, all or none; raise `OSError`."""
+        begun = time.monotonic()
+        try:
+            self._appender.append(drafts)
+        finally:
+            self._metrics.log_wrote(time.monotonic() - begun)
 
     def _tell(self, *, failing: bool, error: OSError | None = None) -> None:
         if failing == self._failing:

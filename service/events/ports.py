@@ -1,16 +1,23 @@
 """What the event log needs of the world around it: a clock, and someone who counts."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-EventKind = Literal["reference", "prediction", "label", "rollout", "quarantine", "undecodable"]
+EventKind = Literal[
+    "reference", "prediction", "label", "rollout", "quarantine", "undecodable", "failure"
+]
 # `invalid`: a block whose parts do not fit together, a bug of the caller's.
 DropReason = Literal["memory", "disk", "invalid"]
 
 # Takes a text and gives it back without personal data.
 Redactor = Callable[[str], str]
+
+
+# Hears of a write that held rows of traced requests: their traces, when it began and ended by the
+# monotonic clock, how many rows of all it held, and whether the disk took them. Must not raise.
+TracedWrites = Callable[[Sequence[object], float, float, int, bool], None]
 
 
 class LogUnwritable(OSError):
@@ -41,6 +48,10 @@ class LogMetrics(Protocol):
 
     def log_state(self, *, failing: bool, size_bytes: int) -> None:
         """Say whether the log can be written, and how large it is."""
+        ...
+
+    def log_wrote(self, seconds: float) -> None:
+        """Observe one write to the log and its sync, whether the disk took it or not."""
         ...
 
     def unread_deleted(self, segments: int) -> None:

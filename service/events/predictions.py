@@ -17,7 +17,8 @@ from service.events.text_figures import TextFigures
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[Any]
 
-Role = Literal["live", "canary", "shadow", "pinned"]
+# `paired`: the live version's answer to what a canary answered, under the ids of the canary's.
+Role = Literal["live", "canary", "paired", "shadow", "pinned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class PredictionBlock:
     role: Role
     revision: int
     time_s: float  # wall clock
-    ids: Sequence[str]  # [n]; of a shadow, the ids that the caller got, so that labels find it
+    ids: Sequence[str]  # [n]; of a shadow or a pair, the ids that the caller got: labels find it
     request_id: str
     trace_id: str | None
     class_index: IntArray  # [n]
@@ -58,6 +59,7 @@ class PredictionBlock:
     sample: float = 1.0  # the share of the tenant's predictions that is logged
     figures: TextFigures | None = None  # of the texts, whether or not they are given
     images: ImageFigures | None = None  # of images, where those were asked
+    trace: object | None = None  # which the write is told of; None: the request is not recorded
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -71,7 +71,7 @@ class RolloutEvent:
     after: Mapping[str, Any]
     actor: str
     time_s: float
-    reason: str | None = None  # of a forced one
+    reason: str | None = None  # of a forced one, or of one that the controller made
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +106,22 @@ class Undecodable:
     time_s: float
 
 
-DurableEvent = Label | Reference | RolloutEvent | Quarantine | Undecodable
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Requests that one version was to answer and that ended in a 5xx: how many, since when.
+
+    They are no predictions. They are counted, so that a storm of them does not fill the log.
+    """
+
+    tenant: str
+    adapter: str
+    version: int
+    digest: str
+    backbone: str
+    role: Role
+    code: str  # of the problem, as `docs/reference/errors.md` lists them
+    count: int  # of requests, since the last event of the same version, role and code
+    time_s: float
+
+
+DurableEvent = Label | Reference | RolloutEvent | Quarantine | Undecodable | Failure

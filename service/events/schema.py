@@ -16,7 +16,7 @@ COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     (
         "kind",
         pa.string(),
-        "`reference`, `prediction`, `label`, `rollout`, `quarantine` or `undecodable`",
+        "`reference`, `prediction`, `label`, `rollout`, `quarantine`, `undecodable`, `failure`",
     ),
     ("sequence", pa.int64(), "number of the event, per writer, without gaps but for erased ones"),
     ("time", pa.timestamp("us", "UTC"), "when it happened, by the wall clock of the service"),
@@ -27,9 +27,9 @@ COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("backbone", pa.string(), "digest of the bundle"),
     ("precision", pa.string(), "variant of the bundle"),
     ("provider", pa.string(), "where the graph ran"),
-    ("role", pa.string(), "`live`, `canary`, `shadow`, `pinned` or `reference`"),
+    ("role", pa.string(), "`live`, `canary`, `paired`, `shadow`, `pinned` or `reference`"),
     ("revision", pa.int64(), "of the rollout that sent the request here, or that was made"),
-    ("prediction_id", pa.string(), "of a shadow: the id of the answer that the caller got"),
+    ("prediction_id", pa.string(), "of a shadow or pair: the id of the answer that the caller got"),
     ("request_id", pa.string(), "the `X-Request-Id` of the answer"),
     ("trace_id", pa.string(), "W3C trace id"),
     ("class_index", pa.int32(), "the predicted class"),
@@ -65,8 +65,9 @@ COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("before", pa.string(), "in rollouts: the document before, as JSON"),
     ("after", pa.string(), "and after"),
     ("actor", pa.string(), "who sent the label or made the change"),
-    ("reason", pa.string(), "of a quarantine or a forced rollout"),
-    ("count", pa.int32(), "in `undecodable`: images that could not be decoded"),
+    ("reason", pa.string(), "of a quarantine, of a forced rollout or of one that nobody asked for"),
+    ("count", pa.int32(), "of `undecodable` images, or of requests in `failure`"),
+    ("code", pa.string(), "in `failure`: the problem's code"),
 )
 
 SCHEMA = pa.schema(

@@ -28,22 +28,23 @@ def read_lines(
         query = query.where(columns.at >= since)
     if cursor is not None:
         query = query.where(columns.id > cursor)
-    lines = [
-        AuditLine(
-            row.id,
-            row.at,
-            row.actor,
-            row.action,
-            row.tenant,
-            row.adapter,
-            _decoded(row.before),
-            _decoded(row.after),
-        )
-        for row in connection.execute(query)
-    ]
+    lines = [_line(row) for row in connection.execute(query)]
     more = len(lines) > min(limit, LINES_MAX)
     kept = lines[: min(limit, LINES_MAX)]
     return AuditPage(tuple(kept), kept[-1].id if more else None)
+
+
+def _line(row: Any) -> AuditLine:
+    return AuditLine(
+        row.id,
+        row.at,
+        row.actor,
+        row.action,
+        row.tenant,
+        row.adapter,
+        _decoded(row.before),
+        _decoded(row.after),
+    )
 
 
 def beginning_of(connection: Connection, tenant: str) -> int:
@@ -54,6 +55,16 @@ def beginning_of(connection: Connection, tenant: str) -> int:
     columns = tables.audit.c
     query = select(func.max(columns.id)).where(columns.tenant == tenant, columns.action == MADE)
     return connection.execute(query).scalar_one() or 0
+
+
+def last_of(connection: Connection, tenant: str, adapter: str, action: str) -> AuditLine | None:
+    """Return the last line of an action on an adapter; None: there is none."""
+    columns = tables.audit.c
+    query = select(tables.audit).where(
+        columns.tenant == tenant, columns.adapter == adapter, columns.action == action
+    )
+    row = connection.execute(query.order_by(columns.id.desc()).limit(1)).one_or_none()
+    return None if row is None else _line(row)
 
 
 def _decoded(text: str | None) -> Any:

@@ -17,9 +17,10 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 State = Literal["rejected", "validated", "shadow", "canary", "live", "retired", "deleted"]
 # What the upload gate said of a version; its state, as long as no rollout names it.
 Verdict = Literal["rejected", "validated"]
-# How a version came to answer: by the rollout, beside it, or by its number in the path.
+# How a version came to answer: by the rollout, beside it, beside the canary as its equal, or by its
+# number in the path.
 RolloutRole = Literal["live", "canary", "shadow"]
-Role = Literal["live", "canary", "shadow", "pinned"]
+Role = Literal["live", "canary", "paired", "shadow", "pinned"]
 
 
 def check_name(name: str, what: str) -> None:
@@ -153,6 +154,12 @@ class Rollout:
     canary: Canary | None = None
     shadows: tuple[int, ...] = ()
     forced: str | None = None  # why a rejected version may be named
+    reason: str | None = None  # why the controller made it; the audit trail keeps that
+
+    @property
+    def canary_version(self) -> int | None:
+        """Return the number of its canary."""
+        return None if self.canary is None else self.canary.version
 
     def document(self) -> dict[str, Any]:
         """Return what a `PUT` of the same rollout would send."""
@@ -238,6 +245,14 @@ class AuditLine:
     adapter: str | None
     before: Any
     after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Why the controller changes a rollout."""
+
+    reason: str  # in words; the first of them names the kind: `accuracy: ...`
+    evidence: Mapping[str, Any]  # for the audit trail
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,11 @@ from service.registry.change import Change
 from service.registry.opened import OpenRegistry
 from service.registry.records import (
     AdapterSummary,
+    AuditLine,
     AuditPage,
     KeyRecord,
     Named,
+    Proof,
     Rollout,
     Tenant,
     TenantSettings,
@@ -280,6 +282,49 @@ class Registry(OpenRegistry):
             after = rolling.back(change, before, if_match)
             self._tell(change, before, after)
             return after
+
+    def begin_of_trial(self, rollout: Rollout) -> Rollout:
+        """Return the first rollout of those in a row that have this one's canary and live."""
+        with self._database.read() as connection:
+            return rollouts.begin_of_trial(connection, rollout)
+
+    def way_back(self, rollout: Rollout) -> tuple[int, Rollout] | None:
+        """Return the version that was live before and is a shadow now, and since which rollout.
+
+        None where nobody left it there.
+        """
+        with self._database.read() as connection:
+            before = rollouts.live_before(connection, rollout)
+            if before is None or before not in rollout.shadows:
+                return None
+            return before, rollouts.begin_of_watch(connection, rollout, before)
+
+    def take_out_canary(self, seen: Rollout, proof: Proof, actor: str) -> Rollout:
+        """Take the canary of a rollout out, if that is still the current one.
+
+        Raises what `rollback` raises.
+        """
+        with self._keeper.change(actor) as change:
+            before = _known_rollout(change, seen.tenant, seen.adapter)
+            after = rolling.without_canary(change, before, proof, seen.revision)
+            self._tell(change, before, after)
+            return after
+
+    def return_to_shadow(self, seen: Rollout, version: int, proof: Proof, actor: str) -> Rollout:
+        """Make a shadow of a rollout live, if that is still the current one.
+
+        Raises what `rollback` raises.
+        """
+        with self._keeper.change(actor) as change:
+            before = _known_rollout(change, seen.tenant, seen.adapter)
+            after = rolling.back_to_shadow(change, before, version, proof, seen.revision)
+            self._tell(change, before, after)
+            return after
+
+    def last_automatic_rollback(self, tenant: str, adapter: str) -> AuditLine | None:
+        """Return the audit line of the last rollback that nobody asked for; None: there is none."""
+        with self._database.read() as connection:
+            return journal.last_of(connection, tenant, adapter, rolling.AUTOMATIC)
 
     def _tell(self, change: Change, before: Rollout, after: Rollout) -> None:
         tell = self.on_rollout

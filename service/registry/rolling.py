@@ -1,10 +1,16 @@
 """How rollouts change, within one change of the registry."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 from service.errors import Conflict, RevisionMismatch, UnacceptableRequest
 from service.registry import rollouts, versions
 from service.registry.change import Change
-from service.registry.records import Rollout
+from service.registry.records import Proof, Rollout
 from service.registry.rollout_document import RolloutDocument, document_of
+
+AUTOMATIC = "rollout.automatic_rollback"
 
 
 def place(
@@ -42,6 +48,48 @@ def back(change: Change, before: Rollout, if_match: int | None) -> Rollout:
     return _roll(change, "rollout.back", before, document, past.previous)
 
 
+def without_canary(change: Change, before: Rollout, proof: Proof, if_match: int) -> Rollout:
+    """Take the canary out, as the controller does; live version and shadows stay as they are.
+
+    What was forced stays forced. A rollback by a person then returns to what was before the
+    canary, neither to the canary nor to the same once more. Raises `RevisionMismatch`, and
+    `Conflict` where there is no canary.
+    """
+    _check_revision(before, if_match)
+    if before.canary is None:
+        raise Conflict(f"{before.tenant}.{before.adapter} has no canary to take out")
+    document = replace(document_of(before), canary=None)
+    previous = rollouts.begin_of_trial(change.connection, before).previous
+    if previous is not None:
+        past = rollouts.at_revision(change.connection, before.tenant, before.adapter, previous)
+        if document_of(past) == document:
+            previous = past.previous
+    return _controlled(change, before, document, previous, proof)
+
+
+def back_to_shadow(
+    change: Change, before: Rollout, version: int, proof: Proof, if_match: int
+) -> Rollout:
+    """Make a shadow live again, as the controller does; there is no canary then.
+
+    Raises `RevisionMismatch`, and `Conflict` where the version is no shadow.
+    """
+    _check_revision(before, if_match)
+    if version not in before.shadows:
+        raise Conflict(f"version {version} of {before.tenant}.{before.adapter} is no shadow")
+    shadows = tuple(number for number in before.shadows if number != version)
+    document = RolloutDocument(version, None, shadows, before.forced)
+    return _controlled(change, before, document, before.previous, proof)
+
+
+def _controlled(
+    change: Change, before: Rollout, document: RolloutDocument, previous: int | None, proof: Proof
+) -> Rollout:
+    told = {"reason": proof.reason, "evidence": proof.evidence}
+    after = _roll(change, AUTOMATIC, before, document, previous, told)
+    return replace(after, reason=proof.reason)
+
+
 def _check_revision(rollout: Rollout, if_match: int | None) -> None:
     if if_match is not None and if_match != rollout.revision:
         raise RevisionMismatch(
@@ -74,7 +122,12 @@ def _flaws(change: Change, before: Rollout, document: RolloutDocument) -> list[s
 
 
 def _roll(
-    change: Change, action: str, before: Rollout, document: RolloutDocument, previous: int | None
+    change: Change,
+    action: str,
+    before: Rollout,
+    document: RolloutDocument,
+    previous: int | None,
+    told: Mapping[str, Any] | None = None,
 ) -> Rollout:
     after = rollouts.put(change.connection, before, document, previous, change.actor, change.at)
     change.log(
@@ -82,6 +135,6 @@ def _roll(
         tenant=after.tenant,
         adapter=after.adapter,
         before={"revision": before.revision, **before.document()},
-        after={"revision": after.revision, **after.document()},
+        after={"revision": after.revision, **after.document(), **(told or {})},
     )
     return after

@@ -38,6 +38,57 @@ def ever_live(connection: Connection, tenant: str, adapter: str) -> frozenset[in
     return frozenset(row.live for row in connection.execute(query) if row.live is not None)
 
 
+def begin_of_trial(connection: Connection, rollout: Rollout) -> Rollout:
+    """Return the first rollout of those in a row that have this canary and this live version."""
+    query = select(tables.rollouts).where(
+        _c.tenant == rollout.tenant,
+        _c.adapter == rollout.adapter,
+        _c.revision < rollout.revision,
+    )
+    first = rollout
+    for row in connection.execute(query.order_by(_c.revision.desc())):
+        earlier = _rollout(row)
+        if _arms(earlier) != _arms(rollout):
+            break
+        first = earlier
+    return first
+
+
+def begin_of_watch(connection: Connection, rollout: Rollout, shadow: int) -> Rollout:
+    """Return the first rollout of those in a row with this live version and this shadow."""
+    query = select(tables.rollouts).where(
+        _c.tenant == rollout.tenant,
+        _c.adapter == rollout.adapter,
+        _c.revision < rollout.revision,
+    )
+    first = rollout
+    for row in connection.execute(query.order_by(_c.revision.desc())):
+        earlier = _rollout(row)
+        if earlier.live != rollout.live or shadow not in earlier.shadows:
+            break
+        first = earlier
+    return first
+
+
+def live_before(connection: Connection, rollout: Rollout) -> int | None:
+    """Return the version that was live before the one that is; None: there was none."""
+    query = select(_c.live).where(
+        _c.tenant == rollout.tenant,
+        _c.adapter == rollout.adapter,
+        _c.revision < rollout.revision,
+        _c.live.is_not(None),
+        _c.live != rollout.live,
+    )
+    number: int | None = connection.execute(
+        query.order_by(_c.revision.desc()).limit(1)
+    ).scalar_one_or_none()
+    return number
+
+
+def _arms(rollout: Rollout) -> tuple[int | None, int | None]:
+    return rollout.live, rollout.canary_version
+
+
 def every_current(
     connection: Connection, tenant: str | None = None
 ) -> dict[tuple[str, str], Rollout]:

@@ -5,7 +5,7 @@ in place, so that a request sees either all of a change or nothing of it.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from random import random
@@ -21,13 +21,16 @@ from service.registry.records import DEFAULTS, Role, Rollout, Route, TenantSetti
 
 @dataclass(frozen=True, slots=True)
 class AdapterRoutes:
-    """The versions of one adapter, and which of them answer."""
+    """The versions of one adapter, and which of them answer.
+
+    What the canary answers, the live version answers too, unseen: as its twin, `paired`.
+    """
 
     rollout: Rollout
     versions: Mapping[int, Route]  # as somebody who asks for a number gets them
     foreign: Mapping[int, str]  # judged against another bundle, so they cannot answer here: which
     live: Route | None  # with its shadows
-    canary: Route | None  # with its shadows; None too where nothing is live
+    canary: Route | None  # with its twin and its shadows; None too where nothing is live
 
     def drawn(self, tenant: str, adapter: str, key: str | None) -> Route | None:
         """Return the live version or the canary, as one draw decides; None: nothing is live."""
@@ -76,6 +79,18 @@ class Routes:
         every = (routes for own in self.tenants.values() for routes in own.adapters.values())
         return dict(Counter(digest for routes in every for digest in routes.foreign.values()))
 
+    def count_answering(self, digests: Collection[str]) -> int:
+        """Return how many of these digests some adapter's live version or canary has."""
+        if not digests:
+            return 0
+        routes = (
+            route
+            for tenant in self.tenants.values()
+            for own in tenant.adapters.values()
+            for route in (own.live, own.canary)
+        )
+        return len({route.digest for route in routes if route is not None} & set(digests))
+
     def of(self, tenant: str) -> TenantRoutes:
         """Return a tenant's; raise `UnknownTenant`."""
         own = self.tenants.get(tenant)
@@ -115,6 +130,14 @@ class Routes:
             f" server serves: {known.foreign[number]}, here is {self.backbone}; upload it again"
         )
         raise NoLiveVersion(reason) if version is None else UnknownVersion(reason)
+
+
+def without_twin(route: Route) -> Route:
+    """Return a canary's route without the live version beside it."""
+    if route.role != "canary":
+        return route
+    others = tuple(shadow for shadow in route.shadows if shadow.role != "paired")
+    return replace(route, shadows=others)
 
 
 @lru_cache(maxsize=4096)  # so that versions that share their labels share one tuple
@@ -180,5 +203,6 @@ def routes_of(
     live = None if rollout.live is None else in_role(rollout.live, "live", shadows)
     canary = None
     if rollout.canary is not None and live is not None:
-        canary = in_role(rollout.canary.version, "canary", shadows)
+        twin = replace(live, role="paired", shadows=())
+        canary = in_role(rollout.canary.version, "canary", (twin, *shadows))
     return AdapterRoutes(rollout, versions, foreign, live, canary)

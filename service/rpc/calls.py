@@ -3,10 +3,14 @@
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from starlette.types import Message
 
 from service.api.call import Call, begin_call
+
+if TYPE_CHECKING:
+    from service.tracing.tracing import Tracing
 
 # gRPC has no Host that a page could be made to send: browsers do not speak it without a proxy. So
 # an open server, which listens on loopback alone, takes every call as one that was meant for it.
@@ -18,14 +22,16 @@ _MS_MAX = 10**12
 Metadata = Iterable[tuple[str, str | bytes]]
 
 
-def call_of_metadata(metadata: Metadata, left_s: float | None) -> Call:
+def call_of_metadata(
+    metadata: Metadata, left_s: float | None, tracing: "Tracing | None" = None
+) -> Call:
     """Return the call of what a client sent along, and of the seconds that its deadline leaves."""
     headers = [_HOST]
     for key, value in metadata:
         name = key.lower().encode("latin-1", "replace")
         if name not in _LEFT_OUT and isinstance(value, str):
             headers.append((name, value.encode("latin-1", "replace")))
-    call = begin_call({"headers": headers})
+    call = begin_call({"headers": headers}, tracing)
     if left_s is not None:
         _shorten(call, left_s)
     return call

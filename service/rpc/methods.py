@@ -37,6 +37,7 @@ from service.rpc.open_inference_pb2 import (
 )
 
 SERVICE = "inference.GRPCInferenceService"
+ASKING = "ModelInfer"  # the method that asks an adapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Methods:
             Method("ServerMetadata", "free", self.server_metadata),
             Method("ModelReady", "predict", self.model_ready),
             Method("ModelMetadata", "predict", self.model_metadata),
-            Method("ModelInfer", "predict", self.model_infer),
+            Method(ASKING, "predict", self.model_infer),
             Method("ModelConfig", "predict", self.model_config),
             Method("ModelStatistics", "predict", self.model_statistics),
             Method("RepositoryIndex", "predict", self.repository_index),

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 
@@ -11,20 +11,25 @@ from service.api.bodies import Bodies
 from service.api.call import Call
 from service.api.callers import ANONYMOUS, Gate
 from service.api.lifecycle import Lifecycle
-from service.api.logs import FIELDS
 from service.api.oip_catalogue import Catalogue
 from service.api.oip_statistics import Statistics
 from service.api.permissions import authorise
 from service.api.prediction import Predictor
-from service.api.problems import INTERNAL, problem_of
+from service.api.problems import INTERNAL, KINDS, problem_of
+from service.api.request_log import log_request
+from service.api.request_spans import end_rpc_span
+from service.api.tenant_answers import TenantAnswers
 from service.errors import DeadlinePassed, InvalidSettings, MalformedRequest, Stopping
 from service.metrics import Metrics, RouteSeries
 from service.registry.registry import Registry
 from service.rpc.calls import OneMessage, call_of_metadata
-from service.rpc.methods import SERVICE, Method, Methods
+from service.rpc.methods import ASKING, SERVICE, Method, Methods
 from service.rpc.shares import Shares
-from service.rpc.statuses import details_of, pushback, status_of
+from service.rpc.statuses import STATUSES, details_of, pushback, status_of
 from service.settings import Settings, variable_of
+
+if TYPE_CHECKING:
+    from service.tracing.tracing import Tracing
 
 CALLS_MAX = 1024  # under way at once; each has at least a task and a stream's window of bytes
 
@@ -55,15 +60,19 @@ class RpcServer:
         *,
         bodies: Bodies,
         statistics: Statistics,
+        answers: TenantAnswers,
         hidden_size: int,
+        tracing: "Tracing | None" = None,
     ) -> None:
         self._lifecycle = lifecycle
         self._gate = gate
         self._metrics = metrics
         self._bodies = bodies
+        self._answers = answers
         self._max_body_bytes = settings.max_body_bytes
         self._body_timeout_s = settings.body_timeout_s
         self._idle_ms = settings.keep_alive_s * 1000
+        self._tracing = tracing
         self._request_log = settings.request_log
         self._shares = Shares(
             CALLS_MAX, max(1, settings.bodies_bytes_max // settings.max_body_bytes)
@@ -122,9 +131,9 @@ class RpcServer:
 
     async def _handle(self, method: Method, series: RouteSeries, context: _Context) -> bytes:
         """Answer one call, as the edge answers an HTTP request."""
-        call = call_of_metadata(context.invocation_metadata() or (), context.time_remaining())
-        told = [(name.decode(), value.decode()) for name, value in call.answer_headers]
-        context.set_trailing_metadata(told)
+        metadata = context.invocation_metadata() or ()
+        call = call_of_metadata(metadata, context.time_remaining(), self._tracing)
+        context.set_trailing_metadata(_told(call))
         self._lifecycle.enter()
         try:
             self._admit(method, call)
@@ -134,9 +143,10 @@ class RpcServer:
                 answer = await method.answer(call, raw)
                 encoded: bytes = answer.SerializeToString()
         except Exception as error:  # noqa: BLE001 - errors become answers
-            await self._tell(error, call, context, told)
+            await self._tell(error, call, context)
         else:
             call.status = 200
+            context.set_trailing_metadata(_told(call))
             return encoded
         finally:
             self._lifecycle.leave()
@@ -169,34 +179,37 @@ class RpcServer:
             raise MalformedRequest("the call ended without a message")
         return await self._bodies.read(call, OneMessage(raw), self._max_body_bytes)
 
-    async def _tell(
-        self, error: Exception, call: Call, context: _Context, told: list[tuple[str, str]]
-    ) -> NoReturn:
+    async def _tell(self, error: Exception, call: Call, context: _Context) -> NoReturn:
         """End the call with what the error becomes; here alone errors become answers."""
         problem = problem_of(error)
-        call.status = problem.kind.status
+        call.status = call.failure = problem.kind.status
         if problem.kind is INTERNAL:
-            logger.error(
-                "a call failed", exc_info=error, extra={FIELDS: {"request_id": call.request_id}}
-            )
+            call.error = error
         self._metrics.refused(problem.kind.code)
         call.log["code"] = problem.kind.code
-        await context.abort(status_of(problem), details_of(problem), (*told, *pushback(problem)))
+        told = (*_told(call), *pushback(problem))
+        await context.abort(status_of(problem), details_of(problem), told)
 
     def _count(self, method: Method, series: RouteSeries, call: Call) -> None:
         seconds = time.monotonic() - call.started_s
-        series.answered(call.status, seconds)
-        failed = call.status >= 500 and call.status != 503
-        if self._request_log == "all" or (self._request_log == "errors" and failed):
-            fields: dict[str, object] = {
-                "request_id": call.request_id,
-                "method": "grpc",
-                "route": method.name,
-                "status": call.status,
-                "seconds": round(seconds, 6),
-            }
-            if call.trace_id is not None:
-                fields["trace_id"] = call.trace_id
-            if call.caller is not None:
-                fields["caller"] = call.caller.actor
-            logger.info("request", extra={FIELDS: fields | call.log})
+        series.answered(call.status, seconds, None if call.trace is None else call.trace_id)
+        if method.name == ASKING:
+            if not call.status and _is_late(call, seconds):
+                call.failure = KINDS[DeadlinePassed].status  # gRPC noticed before we did
+            self._answers.count(call, seconds)
+        status = STATUSES.get(call.status, grpc.StatusCode.OK).name if call.status else None
+        end_rpc_span(call, f"{SERVICE}/{method.name}", status, call.started_s + seconds)
+        failed = call.status >= 500 and call.status != 503 and self._request_log != "off"
+        if failed or call.error is not None or self._request_log == "all":
+            log_request(logger, call, "grpc", method.name, seconds)
+
+
+def _told(call: Call) -> list[tuple[str, str]]:
+    """Return what the metadata of a call's end says."""
+    return [(name.decode(), value.decode()) for name, value in call.answer_headers]
+
+
+def _is_late(call: Call, seconds: float) -> bool:
+    """Say whether the caller's deadline has passed, `seconds` after the call began."""
+    given = call.headers.get(b"x-timeout-ms", b"")
+    return given.isdigit() and len(given) < 16 and seconds * 1000 >= int(given)

@@ -1,4 +1,4 @@
-"""The state directory: check, back up, restore, rotate signing keys, erase a tenant's events."""
+"""The state directory: check, back up, restore, rotate signing keys, find and erase events."""
 
 import json as json_module
 import sys
@@ -173,6 +173,48 @@ def erase(
         raise TenantryError(
             f"these writers did not let go of what they write: {writers}; erase again"
         )
+
+
+@state.command()
+def find(
+    state: State,
+    request_id: Annotated[
+        str | None, typer.Option(help="As the answer's X-Request-Id, or the log line, has it.")
+    ] = None,
+    trace_id: Annotated[str | None, typer.Option(help="Of a trace or an exemplar.")] = None,
+    prediction_id: Annotated[
+        str | None, typer.Option(help="As the answer has it, or a label that came back.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show what the event log has of one request, trace or prediction; never its text.
+
+    All of the log is read. Exits with 1 where there is nothing of it.
+    """
+    from service.state_tools.contents import EVENTS
+    from service.state_tools.finding import Id
+    from service.state_tools.finding import find as find_events
+
+    asked: tuple[tuple[Id, str | None], ...] = (
+        ("request_id", request_id),
+        ("trace_id", trace_id),
+        ("prediction_id", prediction_id),
+    )
+    given = [(by, value) for by, value in asked if value is not None]
+    if len(given) != 1:
+        raise typer.BadParameter("give one of --request-id, --trace-id and --prediction-id")
+    [(by, value)] = given
+    count = 0
+    with _telling():
+        for event in find_events(state / EVENTS, by, value):
+            count += 1
+            if json:
+                _print(event)
+            else:
+                typer.echo("\n".join(f"{name:20}{one}" for name, one in event.items()) + "\n")
+    if not count:
+        typer.echo(f"the log has no event with this {by.replace('_', ' ')}", err=True)
+        raise typer.Exit(_BROKEN)
 
 
 @contextmanager

@@ -46,7 +46,11 @@ async def test_nobody_is_answered_before_publishing(service: FakeService) -> Non
     assert answer.json()["code"] == "unknown-adapter"
 
 
-@pytest.mark.parametrize("package", [zip_of({}), tar_of({}), zip_of({"README.md": b"# Card"})])
+@pytest.mark.parametrize(
+    "package",
+    [zip_of({}), tar_of({}), zip_of({"README.md": b"# Card"})],
+    ids=["zip", "tar", "card"],  # the bytes hold the time
+)
 async def test_an_empty_package_publishes_the_bundle_s_own_classifier(
     service: FakeService, package: bytes
 ) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from service.events.disk import LocalDisk
 from service.events.log import EventLog, LogLimits
-from service.events.ports import Clock, DropReason, EventKind, Redactor
+from service.events.ports import Clock, DropReason, EventKind, Redactor, TracedWrites
 from service.events.predictions import PredictionBlock
 from service.events.reader import LogBatch, LogReader
 from service.events.records import Label, Quarantine, Reference, RolloutEvent
@@ -32,6 +32,7 @@ class CountedLogMetrics:
         self.written: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self.unread = 0
+        self.writes: list[float] = []  # seconds of each
         self.states: list[bool] = []
         self.size_bytes = 0
         self.gate = threading.Event()  # shut, it holds up the log's thread behind a write
@@ -51,6 +52,10 @@ class CountedLogMetrics:
             if not self.states or self.states[-1] != failing:
                 self.states.append(failing)
             self.size_bytes = size_bytes
+
+    def log_wrote(self, seconds: float) -> None:
+        with self._lock:
+            self.writes.append(seconds)
 
     def unread_deleted(self, segments: int) -> None:
         with self._lock:
@@ -132,6 +137,7 @@ def open_log(
     redact: Redactor = str,
     clock: Clock | None = None,
     disk: FailingDisk | None = None,
+    on_traced: TracedWrites | None = None,
 ) -> Iterator[EventLog]:
     log = EventLog.open(
         folder,
@@ -140,6 +146,7 @@ def open_log(
         metrics=metrics or CountedLogMetrics(),
         clock=clock or Clock(),
         disk=disk,
+        on_traced=on_traced,
     )
     try:
         yield log

@@ -15,6 +15,7 @@ from monitoring.report import LogState, VersionReport
 from monitoring.state.limits import Limits
 from monitoring.state.state import MonitorState
 from monitoring.state.view import Desk
+from monitoring.triggers.tables import METADATA
 from monitoring.watched import Watched
 from tests.fakes.events import read_all
 from tests.fakes.logs import DAY_S, WrittenLog, written_log
@@ -79,7 +80,7 @@ def judged(folder: Path, policy: Policy = POLICY) -> Iterator[Judged]:
     woken: list[int] = []
     judge = Judge(policy, "no-receiver", lambda: woken.append(1))
     limits = Limits(bucket_s=policy.bucket_s, fine_buckets=policy.fine_buckets, pool_rows_min=60)
-    state = MonitorState.open(folder / "monitor", limits, judge)
+    state = MonitorState.open(folder / "monitor", limits, judge, others=(METADATA,))
     desk = Desk(state)
     reports = StateReports(
         desk,

@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from service.events.log import EventLog, LogLimits
 from service.events.ports import Clock
-from service.events.predictions import PredictionBlock
-from service.events.records import Label, Quarantine, Reference, RolloutEvent
+from service.events.predictions import PredictionBlock, Role
+from service.events.records import Failure, Label, Quarantine, Reference, RolloutEvent
 from tests.fakes.events import QUIET, CountedLogMetrics
 
 DAY_S = 1_743_379_200.0  # the start of 31 March 2025, UTC
@@ -76,7 +76,7 @@ ACME = Version()
 
 
 class WrittenLog:
-    """An event log that is written by hand; `by_id` knows every prediction but those of shadows."""
+    """An event log that is written by hand; `by_id` knows every prediction that a caller got."""
 
     def __init__(self, log: EventLog, clock: "FollowingClock", *, seed: int = 0) -> None:
         self.log = log
@@ -147,7 +147,7 @@ class WrittenLog:
                 **others,
             }
         )
-        for row, name in enumerate(names if role != "shadow" else ()):
+        for row, name in enumerate(names if role not in ("shadow", "paired") else ()):
             self.by_id[name] = Predicted(
                 version,
                 role,
@@ -249,18 +249,26 @@ class WrittenLog:
         time_s: float,
         before: Mapping[str, Any] | None = None,
         version: Version = ACME,
+        actor: str = "admin",
         reason: str | None = None,
         revision: int | None = None,
     ) -> None:
         """Log a change of an adapter's rollout document."""
         number = next(self._revisions) if revision is None else revision
         named = (version.tenant, version.adapter)
-        self.append([RolloutEvent(*named, number, before, after, "admin", time_s, reason)])
+        self.append([RolloutEvent(*named, number, before, after, actor, time_s, reason)])
 
     def quarantine(self, *, time_s: float, version: Version = ACME) -> None:
         """Log that a version is out of service."""
         named = (version.tenant, version.adapter, version.version, version.named)
         self.append([Quarantine(*named, "non-finite output", time_s)])
+
+    def failures(
+        self, count: int, *, time_s: float, version: Version = ACME, role: Role = "live"
+    ) -> None:
+        """Log how many requests ended in a 503."""
+        named = (version.tenant, version.adapter, version.version, version.named)
+        self.append([Failure(*named, version.backbone, role, "queue-full", count, time_s)])
 
     def append(self, events: Sequence[Any]) -> None:
         """Log durable events behind the predictions that wait."""

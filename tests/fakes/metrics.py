@@ -11,6 +11,7 @@ class FakeBatchMetrics:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.passes: list[tuple[int, int, int, int]] = []  # texts, tokens, capacity, adapters
+        self.trace_ids: list[str | None] = []  # of traced passes
         self.loads = 0
         self.evictions = 0
         self.quarantines = 0
@@ -18,9 +19,17 @@ class FakeBatchMetrics:
         self.bases: Counter[str] = Counter()  # of the bare backbone's shadows
 
     def batch_ran(
-        self, *, texts: int, tokens: int, capacity: int, adapters: int, seconds: float
+        self,
+        *,
+        texts: int,
+        tokens: int,
+        capacity: int,
+        adapters: int,
+        seconds: float,
+        trace_id: str | None = None,
     ) -> None:
         assert seconds >= 0
+        self.trace_ids.append(trace_id)
         self.passes.append((texts, tokens, capacity, adapters))
 
     def adapter_loaded(self, seconds: float) -> None:

@@ -9,6 +9,8 @@ class FakeLoad:
     """How busy a batcher is."""
 
     queue_texts: int = 0
+    queue_tokens: int = 0
+    quarantined: tuple[str, ...] = ()
     running_texts: int = 0
     slots: int = 8
     slots_used: int = 0

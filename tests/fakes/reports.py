@@ -47,7 +47,13 @@ from monitoring.report import (
     WindowReport,
 )
 from monitoring.watched import Role
-from monitoring.web.reports import Measured, VersionFigures
+from monitoring.web.reports import (
+    Measured,
+    RolledBack,
+    Rollout,
+    RolloutRole,
+    VersionFigures,
+)
 
 NOW_S = 1_743_431_400.0  # 2025-03-31 14:30 UTC
 HOUR_S = 3600.0
@@ -202,7 +208,9 @@ class FakeReports:
             log=self.log(),
             fleet=fleet_state(len(self.cases)),
             fleet_alarms=1,
+            calibration_objective=0.1,
             watched=tuple(map(figures_of, self.cases)),
+            rollouts=tuple(map(rollout_of, self.cases)),
         )
 
 
@@ -306,7 +314,7 @@ def rollouts_of(case: Case) -> tuple[Mark, ...]:
         (8 * HOUR_S, 4, None),
         (2 * HOUR_S, 4, 5),
     ]
-    return tuple(
+    told = [
         Mark(
             time_s=NOW_S - ago_s,
             revision=index + 1,
@@ -318,7 +326,12 @@ def rollouts_of(case: Case) -> tuple[Mark, ...]:
             forced="the gate compared with another class mix" if index == 2 else None,
         )
         for index, (ago_s, live, canary) in enumerate(marks)
-    )
+    ]
+    if case is SUPPORT:
+        told[1] = replace(
+            told[1], actor="controller", forced="latency: 0.4 s more than live", rolled_back=2
+        )
+    return tuple(told)
 
 
 def triggers_of(case: Case) -> tuple[TriggerReport, ...]:
@@ -639,6 +652,35 @@ def figures_of(case: Case) -> VersionFigures:
         label_delay_s=5.2 * HOUR_S if case.labels else None,
         drift_alarms=len(alarms_of(case)),
         labels=case.labels,
+        predictions=case.predictions,
+        class_shares=shares_of(case) if known else {},
+        confidence={"0.1": 0.52, "0.5": 0.9, "0.9": 0.99} if known else {},
+        tokens={"0.5": 12.0, "0.95": 31.0} if known else {},
+        accuracy_objective=None if case.pooled else 0.88,
+        out_of_service=False,
         bad_inputs={"truncated": 7, "empty": 1},
         triggers={"drift": len(triggers_of(case))},
+        triggered_s={one.reason: one.raised_s for one in triggers_of(case)},
+    )
+
+
+def shares_of(case: Case) -> dict[str, float]:
+    return {name: 1 / len(case.classes) for name in case.classes}
+
+
+def rollout_of(case: Case) -> Rollout:
+    """Return what rollouts say: a canary, and one before it that the service took out."""
+    first, *_, last = rollouts_of(case)
+    shares: dict[tuple[int, RolloutRole], float] = {(case.version, "live"): 1.0}
+    if last.canary is not None and last.live == case.version:
+        shares = {(case.version, "live"): 0.9, (last.canary, "canary"): 0.1, (6, "shadow"): 0.0}
+    back = RolledBack(version=case.version + 1, reason="accuracy", time_s=NOW_S - 8 * HOUR_S)
+    return Rollout(
+        tenant=case.tenant,
+        adapter=case.adapter,
+        first_s=first.time_s,
+        shares=shares,
+        rolled_s={"automatic": back.time_s, "operator": last.time_s},
+        rolled_back=(back,),
+        out_of_service=(),
     )

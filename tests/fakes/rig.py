@@ -23,6 +23,7 @@ from service.errors import (
 )
 from tests.fakes.adapters import digest_of
 from tests.fakes.metrics import FakeBatchMetrics
+from tests.fakes.passes import FakePassTracing
 from tests.fakes.runtime import (
     FakeRuntime,
     answer_alone,
@@ -53,6 +54,7 @@ class Rig:
         self.loads: list[str] = []
         self.slow: dict[str, threading.Event] = {}  # loads that wait for their event
         self.quarantined: list[str] = []
+        self.tracing = FakePassTracing()
         self.batcher = Batcher(
             lambda: Forward(bundle, self.runtime),
             self.load,
@@ -63,6 +65,7 @@ class Rig:
             tenant_queue_ratio=tenant_ratio,
             reason=lambda: "there is no other",
             on_quarantine=self.quarantined.append,
+            tracing=self.tracing,
         )
 
     def put(self, *found: str | Adapter) -> None:
@@ -86,6 +89,7 @@ class Rig:
         tenant: str = "",
         weight: float = 1.0,
         shadows: Sequence[Shadow] = (),
+        trace: object | None = None,
     ) -> Answer:
         asked = texts or (text_of(3, 1, 4),)
         job = Job(
@@ -95,6 +99,7 @@ class Rig:
             tenant=tenant,
             weight=weight,
             shadows=tuple(shadows),
+            trace=trace,
         )
         answer = await asyncio.wait_for(self.batcher.answer(job), SOON_S)
         assert answer.digest == digest_of(name)

@@ -30,7 +30,9 @@ def rpc_server_of(service: FakeService, **settings: Any) -> RpcServer:
         chosen,
         bodies=shared.bodies,
         statistics=shared.statistics,
+        answers=shared.answers,
         hidden_size=service.bundle.manifest.hidden_size,
+        tracing=service.tracing,
     )
 
 

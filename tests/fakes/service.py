@@ -15,10 +15,11 @@ from service.credentials.scopes import Scope
 from service.engine.bundle import Bundle, Manifest
 from service.events.ids import Signer
 from service.limits import TenantLimits
-from service.metrics import Metrics
+from service.metrics import Metrics, Objectives
 from service.registry.records import TenantSettings, Usage, Verdict, Version
 from service.registry.registry import Registry
 from service.settings import Settings
+from service.tracing.tracing import Tracing
 from service.uploads.limits import UploadLimits
 from service.uploads.package import open_package
 from service.usage import UsageBook
@@ -53,6 +54,7 @@ class FakeService:
     log: FakeEventLog
     usage: UsageBook
     state: Path
+    tracing: Tracing | None = None
 
     @property
     def signer(self) -> Signer:
@@ -135,6 +137,7 @@ def make_service(
     batcher: FakeBatcher | None = None,
     listening: int | None = None,
     manifest: Manifest | None = None,
+    tracing: Tracing | None = None,
     **settings: Any,
 ) -> FakeService:
     """Return a service over a state directory; settings may be changed by name.
@@ -146,7 +149,8 @@ def make_service(
     bundle = Bundle(state, BACKBONE, manifest or manifest_of("bert"), {})
     registry = Registry.open(state, bundle.digest)
     batcher = batcher or FakeBatcher({})
-    metrics = Metrics(CollectorRegistry(), chosen.tenant_series_max)
+    objectives = Objectives(chosen.latency_objective_s, chosen.latency_objectives)
+    metrics = Metrics(CollectorRegistry(), chosen.tenant_series_max, objectives)
     lifecycle = Lifecycle(warm=warm)
     signing = FakeSigning()
     log = FakeEventLog()
@@ -164,8 +168,9 @@ def make_service(
         usage=usage,
         lifecycle=lifecycle,
         preprocessor=None if bundle.manifest.image is None else FakePreprocessor(),
+        tracing=tracing,
     )
     app = create_app(parts, operator_port=listening or chosen.operator_port)
     return FakeService(
-        app, batcher, registry, bundle, lifecycle, metrics, signing, log, usage, state
+        app, batcher, registry, bundle, lifecycle, metrics, signing, log, usage, state, tracing
     )

@@ -68,7 +68,7 @@ def test_every_role_but_a_shadow_is_logged_with_what_the_bare_backbone_said(
             assert service.metric('tenantry_base_embeddings_total{outcome="answered"}') == len(said)
         assert service.stop() == 0
     rows = predictions(service)
-    own = [row for row in rows if row["role"] != "shadow"]
+    own = [row for row in rows if row["role"] not in ("shadow", "paired")]
     assert {row["role"] for row in own} == {"live", "canary", "pinned"}
     assert Counter(row["prediction_id"] for row in own) == dict.fromkeys(said, 1)
     bare = bare_embeddings(bundle, TEXTS)
@@ -76,8 +76,9 @@ def test_every_role_but_a_shadow_is_logged_with_what_the_bare_backbone_said(
         expected = bare[said[row["prediction_id"]]]
         assert row["base_embedding"] == pytest.approx(expected, abs=2e-3)
         assert np.abs(np.subtract(row["embedding"], expected)).max() > 0.01, "not the adapter's own"
-    shadows = [row for row in rows if row["role"] == "shadow"]
-    assert len(shadows) == 8 * len(TEXTS)
+    shadows = [row for row in rows if row["role"] in ("shadow", "paired")]
+    canary = [row for row in rows if row["role"] == "canary"]
+    assert len(shadows) == 8 * len(TEXTS) + len(canary)
     assert all(row["base_embedding"] is None for row in shadows)
     assert {row["prediction_id"] for row in shadows} <= said.keys()
     fingerprints = {(said[row["prediction_id"]], row["fingerprint"]) for row in rows}

@@ -471,3 +471,16 @@ def test_metadata_of_a_folder_needs_no_options(run: Run, folder: Path) -> None:
     ran = run("adapters", "push", "acme.support", str(folder), "--json")
     assert ran.status == 0, ran.err
     assert ran.document["version"]["metadata"]["license"] == "CC0-1.0"
+
+
+def test_the_audit_trail_is_a_table_of_what_changed_lately(pushed: Run) -> None:
+    assert pushed("adapters", "rollout", "acme.support", "--canary", "2:5").status == 0
+    table = pushed("tenants", "audit")
+    assert table.status == 0, table.err
+    assert re.search(r"admin +rollout\.set +acme\.support +.*live - -> 1", table.out)
+    assert "canary - -> version=2 percent=5" in table.out.splitlines()[-1]
+    lines = pushed("tenants", "audit", "--tenant", "acme", "--since", "2d", "--json").document
+    assert lines["lines"][0]["action"] == "tenant.created"
+    assert pushed("tenants", "audit", "--since", "2999-01-01").out.count("\n") == 1  # its head
+    for since in ("yesterday", "6", "-1h", "0h"):
+        assert pushed("tenants", "audit", "--since", since).status == 2

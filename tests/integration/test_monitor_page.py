@@ -253,6 +253,8 @@ def test_every_drawing_has_its_marks(browser: Browser, address: str) -> None:
     assert browser.count(".samples tbody tr") == len(version.samples)
     assert browser.count(".alarms tbody tr") == len(version.alarms)
     assert browser.count(".rollouts tbody tr") == 4
+    taken_out = "version 2 taken out by the service itself: latency: 0.4 s more than live"
+    assert sum(taken_out in told for told in browser.texts(".rollouts tbody tr")) == 1
     assert browser.count(".triggers tbody tr") == 1
 
 

@@ -124,7 +124,8 @@ def test_it_answers_as_the_wire_says_and_ends_with_0(done: Path) -> None:
         assert idle is not None
         assert 0 <= float(idle[1]) < PATIENCE_S
         assert process.end(signal.SIGTERM) == 0
-    assert process.said[-1].endswith("INFO stopped")
+    last = json.loads(process.said[-1])
+    assert (last["level"], last["message"]) == ("info", "stopped")
     assert not any("Traceback" in line for line in process.said)
 
 
@@ -132,8 +133,9 @@ def test_off_a_terminal_it_says_how_much_it_reads_and_when_it_has(state: Path) -
     with monitor(state) as process:
         process.wait_until_ready()
         told = "\n".join(process.said)
-        assert re.search(r"INFO reading the event log: \d+\.\d MB", told)
-        assert re.search(r"INFO caught up with the event log in \d+\.\d s", told)
+        assert re.search(r'"reading the event log: \d+\.\d MB"', told)
+        assert re.search(r'"caught up with the event log in \d+\.\d s"', told)
+        assert {json.loads(line)["level"] for line in process.said} == {"info"}
         assert "\x1b" not in told, "no bar"
 
 

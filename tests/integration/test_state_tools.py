@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -29,7 +30,7 @@ from service.state_tools.backup import back_up
 from service.state_tools.check import problems
 from service.state_tools.contents import MANIFEST_FILE
 from service.state_tools.restore import restore
-from tests.fakes.events import ids_of, label_of, open_log, read_all
+from tests.fakes.events import block_of, ids_of, label_of, open_log, read_all
 from tests.fakes.manifests import BACKBONE, manifest_of
 from tests.fakes.packages import package_of
 
@@ -586,3 +587,33 @@ def test_a_directory_that_cannot_be_entered_is_one_line(closed: Path, run: Run) 
     (closed / "store" / "lock").mkdir()
     status, _, err = run("backup", str(closed.with_name("x.tar")), "--state", str(closed))
     assert (status, err.count("\n")) == (1, 1)
+
+
+def test_events_of_a_request_are_found_and_their_text_is_not_told(tmp_path: Path, run: Run) -> None:
+    with open_log(tmp_path / "events") as log:
+        log.predictions(block_of(count=2, first=1, trace_id="t" * 32))
+        log.predictions(block_of(first=7, texts=["secret words"]))
+        log.append([label_of(1)]).result(20.0)
+    where = ("find", "--state", str(tmp_path), "--json")
+    for option, value, ids in (
+        ("--request-id", "request-1", ["acme-1", "acme-2"]),
+        ("--trace-id", "t" * 32, ["acme-1", "acme-2"]),
+        ("--prediction-id", "acme-7", ["acme-7"]),
+    ):
+        status, out, _ = run(*where, option, value)
+        found = [json.loads(line) for line in out.splitlines()]
+        assert (status, [event["prediction_id"] for event in found]) == (0, ids)
+        assert found[0]["digest"] == "sha256:" + "d" * 64
+        assert not {"text", "embedding", "probabilities", "fingerprint"} & found[0].keys()
+        assert None not in found[0].values()
+    shown = run(*where[:-1], "--prediction-id", "acme-7")[1]
+    assert re.search("^prediction_id +acme-7$", shown, re.MULTILINE)
+    assert "secret" not in shown
+    assert not list((tmp_path / "events").glob("readers/*"))  # retention does not wait for it
+
+
+def test_what_the_log_does_not_have_is_not_found(closed: Path, run: Run) -> None:
+    where = ("find", "--state", str(closed))
+    assert run(*where, "--trace-id", "0" * 32)[:2] == (1, "")
+    assert run(*where)[0] == 2
+    assert run(*where, "--trace-id", "a", "--request-id", "b")[0] == 2

@@ -225,7 +225,9 @@ function rolloutWords(mark) {
     told.push(`version ${mark.canary} canary${share}`);
   }
   if (mark.shadow.length) told.push(`in the shadow: ${mark.shadow.join(", ")}`);
-  if (mark.forced) told.push(`forced: ${mark.forced}`);
+  if (known(mark.rolled_back)) {
+    told.push(`version ${mark.rolled_back} taken out by the service itself: ${mark.forced}`);
+  } else if (mark.forced) told.push(`forced: ${mark.forced}`);
   return told.join(", ");
 }
 

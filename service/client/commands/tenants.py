@@ -1,4 +1,4 @@
-"""Tenants: list, create, show, set, delete, their keys, their usage."""
+"""Tenants: list, create, show, set, delete, their keys, their usage, who changed what."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from service.client.client import TIMEOUT_S, Client
+from service.client.commands.audit import audit
 from service.client.commands.keys import keys
 from service.client.commands.options import (
     URL,
@@ -27,6 +28,7 @@ from service.client.errors import Conflict, NotFound
 
 tenants = typer.Typer(help=__doc__, no_args_is_help=True)
 tenants.add_typer(keys, name="keys")
+tenants.command()(audit)
 
 Class = Annotated[str | None, typer.Option("--class", help="Its class, a name of your own.")]
 Weight = Annotated[float | None, typer.Option(help="Its share under load; 1 for everybody's.")]

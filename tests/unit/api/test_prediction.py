@@ -76,6 +76,7 @@ class Notes:
         self.base: Sequence[int] = ()  # what the bare backbone is to embed
         self.answers: list[Predicted] = []
         self.bases: list[FloatArray | None] = []  # of the answers
+        self.failures: list[tuple[str, str, int]] = []  # role, code and number of inputs
         self.shadows: list[tuple[Predicted, Route, Answer]] = []
 
     def measure(self, route: Route, inputs: Sequence[Input] | Sequence[Pixels]) -> TextFigures:
@@ -84,6 +85,9 @@ class Notes:
 
     def undecodable(self, route: Route) -> None:
         raise AssertionError(f"no image was sent to {route.adapter}")
+
+    def failed(self, route: Route, code: str, inputs: int) -> None:
+        self.failures.append((route.role, code, inputs))
 
     def draw(self, _: Route, inputs: int) -> Lot:
         return Lot([0.5] * inputs, self.base)
@@ -251,6 +255,33 @@ async def test_what_a_shadow_said_is_recorded_beside_the_answer_and_never_given(
     [(live, route, answer)] = parts.notes.shadows
     assert (live, route.version, answer.digest) == (predicted, 4, "sha256:s")
     assert parts.notes.answers == [predicted]
+
+
+@pytest.mark.parametrize(("pairs", "roles"), [(True, ["paired", "shadow"]), (False, ["shadow"])])
+async def test_live_answers_beside_the_canary_unless_it_is_told_not_to(
+    pairs: bool, roles: list[str]
+) -> None:
+    twin = route_of(version=1, digest="sha256:s", role="paired")
+    shadow = route_of(version=4, digest="sha256:s", role="shadow")
+    parts = Parts(route_of(role="canary", shadows=(twin, shadow)), pairs=pairs)
+    predicted = await parts.predict(call_with(), "one", "two")
+    await asyncio.sleep(0)
+    assert [route.role for _, route, _ in parts.notes.shadows] == roles
+    assert predicted.route.version == 3
+
+
+async def test_a_request_that_fails_by_our_fault_is_noted_with_its_version_and_others_are_not() -> (
+    None
+):
+    parts = Parts(route_of(role="canary", digest="sha256:unknown"))
+    with pytest.raises(KeyError):
+        await parts.predict(call_with(), "one", "two")
+    assert parts.notes.failures == [("canary", "internal", 2)]
+    sound = Parts(route_of(role="canary"))
+    await sound.predict(call_with(), "one")
+    with pytest.raises(UnacceptableRequest):
+        await sound.predict(call_with(), *["one"] * 9)
+    assert sound.notes.failures == []
 
 
 @pytest.mark.parametrize("batcher", [FakeBatcher, EagerShadows])

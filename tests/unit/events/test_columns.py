@@ -16,7 +16,7 @@ from service.events.columns import (
 )
 from service.events.image_figures import ImageFigures
 from service.events.predictions import PredictionBlock
-from service.events.records import Undecodable
+from service.events.records import Failure, Undecodable
 from service.events.schema import SCHEMA
 from service.events.text_figures import TextFigures, figures_of
 from tests.fakes.events import (
@@ -290,3 +290,12 @@ def test_undecodable_images_are_one_row_with_a_count() -> None:
         3,
     )
     assert row["sequence"] == 5
+
+
+def test_failed_requests_are_one_row_with_a_code_and_a_count() -> None:
+    event = Failure(
+        "acme", "support", 3, "sha256:d", "sha256:b", "canary", "overloaded", 12, 1_743_413_400.0
+    )
+    (row,) = record_batch([event], 5).to_pylist()
+    assert (row["kind"], row["code"], row["count"]) == ("failure", "overloaded", 12)
+    assert (row["role"], row["version"], row["sequence"]) == ("canary", 3, 5)

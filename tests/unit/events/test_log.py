@@ -80,6 +80,21 @@ def test_durable_events_are_on_the_disk_when_their_future_is_done(tmp_path: Path
     assert metrics.written == {"label": 1, "reference": 3, "rollout": 1, "quarantine": 1}
 
 
+def test_each_write_is_timed_and_those_that_fail_too(tmp_path: Path) -> None:
+    metrics, disk = CountedLogMetrics(), FailingDisk()
+    with open_log(tmp_path, metrics=metrics, disk=disk) as log:
+        done(log, label_of(1))
+        assert len(metrics.writes) == 1
+        log.predictions(block_of())
+        assert log.flush(WAIT_S)
+        assert len(metrics.writes) == 2
+        disk.failing = {"sync"}
+        log.predictions(block_of())
+        assert not log.flush(WAIT_S)
+        assert len(metrics.writes) == 3
+    assert all(seconds >= 0 for seconds in metrics.writes)
+
+
 def test_those_that_wait_together_share_a_sync(tmp_path: Path) -> None:
     disk = FailingDisk()
     metrics = CountedLogMetrics()
@@ -395,3 +410,35 @@ def test_a_large_append_that_finds_no_room_does_not_take_small_ones_along(tmp_pa
         small.result(WAIT_S)
         assert isinstance(large.exception(WAIT_S), LogUnwritable)
     assert ids_of(read_all(tmp_path)) == ["label-0", "label-1"]
+
+
+Told = tuple[list[object], float, float, int, bool]
+
+
+def test_a_write_is_told_to_the_traced_requests_that_have_rows_in_it(tmp_path: Path) -> None:
+    told: list[Told] = []
+    with open_log(
+        tmp_path, on_traced=lambda traces, *rest: told.append((list(traces), *rest))
+    ) as log:
+        for number, trace in enumerate((None, "one", "two", "one")):
+            log.predictions(replace(block_of(first=number), trace=trace))
+        log.predictions(block_of(count=3, first=10))
+        assert log.flush(WAIT_S)
+        assert log.flush(WAIT_S)
+        log.predictions(block_of(first=20))
+        assert log.flush(WAIT_S)
+    [(traces, began_s, ended_s, rows, taken)] = told
+    assert (traces, rows, taken) == (["one", "two"], 7, True)
+    assert began_s <= ended_s
+
+
+def test_a_write_that_the_disk_refuses_is_told_as_such(tmp_path: Path) -> None:
+    told: list[Told] = []
+    disk = FailingDisk()
+    with open_log(
+        tmp_path, disk=disk, on_traced=lambda traces, *rest: told.append((list(traces), *rest))
+    ) as log:
+        disk.failing.add("write")
+        log.predictions(replace(block_of(), trace="one"))
+        assert not log.flush(WAIT_S)
+    assert [(traces, taken) for traces, _, _, _, taken in told] == [(["one"], False)]

@@ -142,12 +142,12 @@ def test_a_segment_from_before_images_is_read_beside_one_with_them(tmp_path: Pat
         assert log.flush(WAIT_S)
     *old, new = read_all(folder.parent)
     assert sum(batch.records.num_rows for batch in old) == 8
-    names = ("width", "height", "image_bytes", "brightness", "sharpness", "count")
+    names = ("width", "height", "image_bytes", "brightness", "sharpness", "count", "code")
     for batch in old:
         for name in names:
             assert batch.column(name).to_pylist() == [None] * batch.records.num_rows
     assert [new.column(name).to_pylist() for name in (*names, "fingerprint", "tokens")] == [
-        *([640], [480], [9000], [0.5], [None], [None], [7], [None])
+        *([640], [480], [9000], [0.5], [None], [None], [None], [7], [None])
     ]
 
 

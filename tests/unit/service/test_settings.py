@@ -103,6 +103,46 @@ def test_a_list_that_is_none_is_refused_with_how_to_write_one(
         read()
 
 
+def test_objectives_of_classes_are_read_from_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read().latency_objectives == {}
+    monkeypatch.setenv("TENANTRY_CLASS_LATENCY_OBJECTIVES", '["gold=0.2", "batch=5"]')
+    assert read().latency_objectives == {"gold": 0.2, "batch": 5.0}
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("gold", "'gold' must give seconds above 0"),
+        ("gold=", "'gold=' must give seconds above 0"),
+        ("gold=fast", "'gold=fast' must give seconds above 0"),
+        ("gold=0", "'gold=0' must give seconds above 0"),
+        ("gold=-1", "'gold=-1' must give seconds above 0"),
+        ("gold=nan", "'gold=nan' must give seconds above 0"),
+        ("gold=inf", "at most 3600"),
+        ("Gold=1", "'Gold=1' names no class"),
+        ("=1", "'=1' names no class"),
+        ("batch=7", "the class batch has two objectives"),
+    ],
+)
+def test_an_objective_that_is_none_is_refused_with_its_line(
+    monkeypatch: pytest.MonkeyPatch, line: str, told: str
+) -> None:
+    monkeypatch.setenv("TENANTRY_CLASS_LATENCY_OBJECTIVES", f'["batch=5", "{line}"]')
+    with pytest.raises(InvalidSettings) as refused:
+        read()
+    assert str(refused.value).startswith("TENANTRY_CLASS_LATENCY_OBJECTIVES: ")
+    assert told in str(refused.value)
+
+
+@pytest.mark.parametrize("given", ["javascript:alert(1)", "grafana", "https://a b", "ftp://a", ""])
+def test_an_address_that_is_no_page_s_is_refused(
+    monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv("TENANTRY_GRAFANA_URL", given)
+    with pytest.raises(InvalidSettings, match="TENANTRY_GRAFANA_URL: must be an address such as"):
+        read()
+
+
 def test_the_key_is_in_no_text_of_the_settings() -> None:
     assert "hunter2hunter2" not in repr(read(admin_key="hunter2hunter2"))
 
@@ -124,3 +164,34 @@ def test_the_reference_has_a_line_with_a_meaning_for_every_setting() -> None:
         assert f"| `{variable_of(name)}` |" in page
         assert field.description, f"{name} has no docstring"
         assert field.description in page
+
+
+def test_nothing_is_recorded_unless_an_endpoint_is_set() -> None:
+    settings = read()
+    assert settings.otlp_endpoint is None
+    assert (settings.trace_ratio, settings.trace_parent) == (0.05, "ignore")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("otlp_endpoint", "collector:4318"),
+        ("otlp_endpoint", "http://user:secret@collector:4318"),
+        ("otlp_endpoint", "http://collector:4318/v1/traces"),
+        ("trace_tenants", ("acme",)),
+        ("trace_tenants", ("acme=1.5",)),
+        ("trace_tenants", ("acme=1", "acme=0")),
+        ("trace_ratio", 1.5),
+        ("trace_ratio", float("nan")),
+        ("trace_followed_per_s_max", float("inf")),
+        ("trace_parent", "always"),
+    ],
+)
+def test_what_traces_cannot_mean_is_refused_by_its_variable(name: str, value: object) -> None:
+    with pytest.raises(InvalidSettings, match=variable_of(name)) as refused:
+        read(**{name: value})
+    assert "secret" not in str(refused.value)
+
+
+def test_the_endpoint_is_a_base_url_without_its_last_slash() -> None:
+    assert read(otlp_endpoint="http://collector:4318/").otlp_endpoint == "http://collector:4318"

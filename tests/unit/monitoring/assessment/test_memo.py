@@ -1,3 +1,5 @@
+import msgspec
+
 from monitoring import codec
 from monitoring.assessment.memo import Memo, read_memo
 from monitoring.backends.result import BackendResult
@@ -14,6 +16,14 @@ def test_a_version_that_is_new_has_nothing_but_reasons() -> None:
     assert memo.bad_inputs is not read_memo(None).bad_inputs
 
 
+def test_a_memo_of_before_can_be_read() -> None:
+    """It knew nothing of how a version answers, nor the accuracy of its hold-out."""
+    later = {"class_counts", "confidence", "tokens", "reference_accuracy"}
+    known = msgspec.structs.asdict(Memo(rows=500, statistic=0.25))
+    old = {name: value for name, value in known.items() if name not in later}
+    assert read_memo(codec.encode(old)) == Memo(rows=500, statistic=0.25)
+
+
 def test_a_memo_is_kept_whole() -> None:
     tested = BackendResult(
         name="x", statistic=0.1, pvalue=0.2, threshold=None, is_drift=False, rows=3
@@ -24,6 +34,10 @@ def test_a_memo_is_kept_whole() -> None:
         effect=Figure(value=0.1 + 0.2, lower=0.0, upper=1.0, count=3),
         bad_inputs={"empty": 2},
         raised_us={"drift": 5},
+        class_counts=((2, 40), (0, 1)),
+        confidence={"0.5": 0.1 + 0.2},
+        tokens={"0.95": 31.0},
+        reference_accuracy=0.9,
         backends=(tested,),
     )
     assert read_memo(codec.encode(memo)) == memo

@@ -91,6 +91,62 @@ def write_reference(log: WrittenLog, n: int = 50, **others: object) -> None:
     log.reference(*rows, time_s=DAY_S - 60, **others)  # type: ignore[arg-type]
 
 
+# --- what is of a canary's trial ---------------------------------------------------------
+
+TRIED = Watched("acme", "support", 9, "canary")
+
+
+def write_trial(log: WrittenLog, *, compared: bool) -> None:
+    """Log a live version, a canary and labels; and what only their comparison needs."""
+    write_rows(log, 20, DAY_S, 1.0)
+    ids = write_rows(log, 10, DAY_S + 100, seed=1, version=SECOND, role="canary")
+    log.flush()
+    if compared:
+        write_rows(log, 10, DAY_S + 5000, seed=2, role="paired", ids=ids)
+        log.flush()
+        log.failures(7, time_s=DAY_S + 5000)
+        log.failures(3, time_s=DAY_S + 5001, version=SECOND, role="canary")
+        unknown = Version(tenant="globex")
+        write_rows(log, 3, DAY_S + 5002, version=unknown, role="paired")
+        log.failures(3, time_s=DAY_S + 5003, version=unknown)
+    log.labels([(name, 0) for name in ids], time_s=DAY_S + 200)
+
+
+def test_pairs_and_failures_change_nothing_that_is_watched(desk: Desk, tmp_path: Path) -> None:
+    write_trial(desk.log, compared=True)
+    desk.take()
+    judge = FakeJudge()
+    other = MonitorState.open(tmp_path / "other", limits(), judge)
+    with written_log(tmp_path / "plain") as log:
+        write_trial(log, compared=False)
+    plain = Fold(other, judge)
+    for batch in read_all(tmp_path / "plain"):
+        plain.take(batch)
+    expected = View(other)
+    assert desk.view.watched() == expected.watched() == [ACME, TRIED]
+    assert desk.view.watermark_us == expected.watermark_us
+    assert not desk.state.log.malformed
+    assert desk.view.adapters() == []
+    for watched in (ACME, TRIED):
+        assert desk.view.totals(watched) == expected.totals(watched)
+        found = desk.view.sketch_between(watched, *ALL_US)
+        told = expected.sketch_between(watched, *ALL_US)
+        assert found is not None
+        assert told is not None
+        assert found.sketch == told.sketch
+        assert len(desk.view.labelled(watched, 0, 50)) == (10 if watched == TRIED else 0)
+    other.close()
+
+
+def test_a_label_that_came_before_a_pair_does_not_count_for_the_live_version(desk: Desk) -> None:
+    ids = write_rows(desk.log, 4, DAY_S, version=SECOND, role="canary")
+    desk.log.labels([(name, 0) for name in ids], time_s=DAY_S + 1)
+    write_rows(desk.log, 4, DAY_S, seed=2, role="paired", ids=ids)
+    desk.take()
+    assert desk.view.watched() == [TRIED]
+    assert desk.view.totals(TRIED).labelled == 4
+
+
 # --- sketches ----------------------------------------------------------------------------
 
 

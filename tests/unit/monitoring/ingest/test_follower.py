@@ -21,6 +21,7 @@ from service.events.cursor import load_cursor
 from service.events.erasure import erase
 from service.events.reader import LogBatch
 from tests.fakes.busy_log import write_busy_log
+from tests.fakes.events import SetClock
 from tests.fakes.following import LIMITS, contents_of, follow, keeps
 from tests.fakes.judging import FakeJudge
 from tests.fakes.logs import DAY_S, Version, embeddings_of, probabilities_of, written_log
@@ -228,6 +229,33 @@ def test_an_error_of_the_disk_is_tried_again_from_the_last_checkpoint(
     assert rig.follower.problems == ()
     follow(rig.events, rig.folder.parent / "other", limits=rig.state.limits)
     assert contents_of(rig.folder) == contents_of(rig.folder.parent / "other")
+
+
+def test_a_look_that_fails_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SetClock()
+    state = MonitorState.open(tmp_path / "monitor", DEFAULTS, FakeJudge())
+    fold = Fold(state, FakeJudge(), keeps)
+    follower = Follower(tmp_path / "events", state, fold, PACE, clock=clock.clock())
+    began_s = clock.wall_s
+    assert follower.looked_s == began_s
+    write(tmp_path / "events", "acme")
+    with monkeypatch.context() as patch:
+
+        def failing(_fold: Fold, _batch: LogBatch) -> None:
+            raise OSError(5, "Input/output error")
+
+        patch.setattr(Fold, "take", failing)
+        clock.pass_s(60)
+        follower.catch_up()
+    assert (follower.looked_s, len(follower.problems)) == (began_s, 1)
+    follower.catch_up()
+    assert (follower.looked_s, len(follower.problems)) == (began_s + 60, 0)
+    clock.pass_s(60)
+    follower.catch_up()
+    assert follower.looked_s == began_s + 120, "nothing new is a look too"
+    assert follower.log_state().lag_s == 0
+    follower.stop()
+    state.close()
 
 
 def test_what_the_log_was_erased_of_goes_at_once(rig: Rig) -> None:

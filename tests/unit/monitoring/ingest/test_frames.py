@@ -137,6 +137,30 @@ def test_a_frame_is_sorted_by_version_and_role_as_if_row_by_row(rows: list[dict[
                 np.testing.assert_array_equal(matrix, vectors)
 
 
+def test_the_live_versions_answers_to_a_canarys_rows_are_left_out() -> None:
+    rows = [
+        row_of(role="canary", version=2, prediction_id="p1"),
+        row_of(role="paired", prediction_id="p1", time=NOW_US + 10**9),
+        row_of(role=None, prediction_id="p2"),
+        row_of(role="paired", prediction_id="p2", confidence=None, embedding=[7.0, 7.0]),
+    ]
+    frame = predictions(*rows)
+    assert [group.watched for group in frame.predictions.groups] == [
+        Watched("acme", "support", 2, "canary")
+    ]
+    assert frame.malformed == {"role": 1}, "of the row without one"
+    assert frame.newest_us == NOW_US
+    assert frame.events == 4
+
+
+def test_a_frame_of_pairs_and_failures_alone_says_nothing() -> None:
+    failure = {**row_of(kind="failure"), "code": "queue-full", "count": 3, "prediction_id": None}
+    frame = predictions(row_of(role="paired"), failure)
+    assert not frame.predictions.groups
+    assert not frame.malformed
+    assert (frame.newest_us, frame.events) == (0, 2)
+
+
 NAN = float("nan")
 BROKEN: dict[str, list[dict[str, Any]]] = {
     "missing value": [{"version": None}, {"class_index": None}, {"prediction_id": None}],

@@ -1,0 +1,143 @@
+"""From frames of the event log to trials: what each of them is told, in the log's order."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from service.events.reader import LogBatch
+from service.events.schema import column_of
+from service.trials.trial import Trial
+
+Trials = Mapping[tuple[str, str], Sequence[Trial]]  # by tenant and adapter
+
+_COLUMNS = (
+    *("time", "kind", "version", "role", "prediction_id", "class_index", "label_index", "label"),
+    *("predicted_at", "audit", "count"),
+)
+
+
+def fold(batch: LogBatch, trials: Trials) -> set[tuple[str, str]]:
+    """Tell the trials what one frame holds of theirs; return which were told something."""
+    if not batch.records.num_rows or not trials:
+        return set()
+    kind = batch.column("kind")[0].as_py()
+    if kind == "reference":  # a frame of references or predictions holds nothing else
+        return set()
+    told = set()
+    for name, records in _of_trials(batch.records, trials):
+        for trial in trials[name]:
+            if kind == "prediction":
+                _fold_predictions(batch, records, trial)
+            else:
+                _fold_singles(batch, records, trial)
+        told.add(name)
+    return told
+
+
+def _of_trials(records: Any, trials: Trials) -> list[tuple[tuple[str, str], Any]]:
+    """Return the rows of each adapter that has a trial."""
+    tenants, of_tenant = _coded(records, "tenant")
+    wanted = {tenant for tenant, _ in trials} & set(tenants)
+    if not wanted:
+        return []
+    adapters, of_adapter = _coded(records, "adapter")
+    found = []
+    for tenant in sorted(wanted):
+        its = of_tenant == tenants.index(tenant)
+        for adapter in adapters:
+            if (tenant, adapter) not in trials:
+                continue
+            rows = np.flatnonzero(its & (of_adapter == adapters.index(adapter)))
+            if len(rows):
+                some = records if len(rows) == records.num_rows else records.take(rows)
+                found.append(((tenant, adapter), some))
+    return found
+
+
+def _coded(records: Any, name: str) -> tuple[list[str], Any]:
+    coded = records.column(name).dictionary_encode()
+    return coded.dictionary.to_pylist(), coded.indices.to_numpy()
+
+
+def _fold_predictions(batch: LogBatch, records: Any, trial: Trial) -> None:
+    arms = trial.arms
+    version = records.column("version").to_numpy(zero_copy_only=False)
+    revision = records.column("revision").to_numpy(zero_copy_only=False)
+    mine = revision >= arms.revision
+    roles, role = _coded(records, "role")
+
+    def rows_of(name: str, number: int) -> Any:
+        if name not in roles:
+            return np.empty(0, np.intp)
+        return np.flatnonzero(mine & (version == number) & (role == roles.index(name)))
+
+    canary = rows_of(arms.watched, arms.canary)
+    live = rows_of("live", arms.live)  # none where live itself is watched
+    if len(canary):
+        trial.answered("canary", _seconds(records, canary), len(canary), batch.written_s)
+        for key, name in _named(records, canary):
+            trial.said(key, name)
+    if len(live):
+        trial.answered("live", _seconds(records, live), len(live), batch.written_s)
+    for key, name in _named(records, rows_of(arms.twin_role, arms.live)):
+        trial.twin(key, name)
+
+
+def _seconds(records: Any, rows: Any) -> list[float]:
+    """Return the seconds of each request; its rows stand together, and were answered together."""
+    some = records.select(["time", "request_id", "queue_s", "compute_s"]).take(rows)
+    asked = some.column("request_id").dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    time = some.column("time").cast("int64").to_numpy()
+    begins = np.ones(len(rows), np.bool_)
+    begins[1:] = (asked[1:] != asked[:-1]) | (time[1:] != time[:-1])
+    took = pc.add(some.column("queue_s"), some.column("compute_s")).to_numpy(zero_copy_only=False)
+    seconds: list[float] = took[begins].tolist()
+    return seconds
+
+
+def _named(records: Any, rows: Any) -> list[tuple[int, str]]:
+    """Return the key of each answer, and the class that was said."""
+    if not len(rows):
+        return []
+    some = records.select(["prediction_id", "class_name"]).take(rows)
+    ids, names = some.column(0).to_pylist(), some.column(1).to_pylist()
+    return [(hash(one), name) for one, name in zip(ids, names, strict=True) if name is not None]
+
+
+def _fold_singles(batch: LogBatch, records: Any, trial: Trial) -> None:
+    for row in _rows(records):
+        if row["kind"] == "label":
+            _fold_label(row, trial)
+        elif row["time"].timestamp() < trial.arms.begun_s:
+            continue
+        elif row["kind"] == "failure":
+            _fold_failure(row, trial, batch.written_s)
+        elif row["kind"] == "quarantine" and row["version"] == trial.arms.canary:
+            trial.quarantined = True
+
+
+def _fold_label(row: Mapping[str, Any], trial: Trial) -> None:
+    arm = trial.arms.arm_of(row["role"], row["version"])
+    if arm is not None:
+        trial.labelled(
+            arm,
+            hash(row["prediction_id"]),
+            row["label"],
+            right=row["class_index"] == row["label_index"],
+            predicted_s=row["predicted_at"].timestamp(),
+            audit=bool(row["audit"]),
+        )
+
+
+def _fold_failure(row: Mapping[str, Any], trial: Trial, written_s: float) -> None:
+    arm = trial.arms.arm_of(row["role"], row["version"])
+    if arm is not None:
+        trial.failed(arm, row["count"] or 0, written_s)
+
+
+def _rows(records: Any) -> list[dict[str, Any]]:
+    """Return rows by name, null where their writer did not know a column yet."""
+    columns = [column_of(records, name).to_pylist() for name in _COLUMNS]
+    return [dict(zip(_COLUMNS, row, strict=True)) for row in zip(*columns, strict=True)]

@@ -1,0 +1,144 @@
+"""The bets: on average nobody gains where the canary is no worse, whatever else holds."""
+
+import doctest
+import math
+from itertools import product
+from types import ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.trials import bursts, intervals, pairs, strata, wealth
+from service.trials.odds import BETTORS, ODDS
+from service.trials.wealth import Bettors, Wealth
+
+SHARES = st.floats(0.0, 1.0)
+
+
+@pytest.mark.parametrize("module", [bursts, intervals, pairs, strata, wealth])
+def test_the_examples_are_right(module: ModuleType) -> None:
+    found = doctest.testmod(module)
+    assert (found.failed, found.attempted > 0) == (0, True)
+
+
+@given(law=st.lists(st.floats(0.001, 1.0), min_size=4, max_size=4), others=st.integers(0, 16))
+def test_by_pairs_nobody_gains_where_the_canary_is_wrong_no_more_often(
+    law: list[float], others: int
+) -> None:
+    both, canary, live, neither = np.array(law) / sum(law)
+    canary, live = sorted((canary, live))  # however their errors hang together
+    alone = both + live  # live's rate is the same on other rows
+    mean = np.zeros(len(pairs.BETTORS))
+    for (c, twin), chance in {(1, 1): both, (1, 0): canary, (0, 1): live, (0, 0): neither}.items():
+        for wrong in range(others + 1):
+            law_of_others = (
+                math.comb(others, wrong) * alone**wrong * (1 - alone) ** (others - wrong)
+            )
+            gains = np.exp(pairs.log_gains(float(c), float(twin), wrong / max(others, 1), others))
+            mean += chance * law_of_others * gains
+    assert (mean <= 1.0 + 1e-9).all()
+
+
+@given(
+    canary=st.integers(1, 5), live=st.integers(1, 6), wrong=SHARES, less=SHARES,
+)  # fmt: skip
+@settings(deadline=None)
+def test_by_strata_nobody_gains_where_the_canary_is_wrong_no_more_often(
+    canary: int, live: int, wrong: float, less: float
+) -> None:
+    mean = np.zeros(len(ODDS))
+    for mine, others in product(range(canary + 1), range(live + 1)):
+        chance = _binomial(canary, mine, wrong * less) * _binomial(live, others, wrong)
+        mean += chance * np.exp(strata.log_gains(mine, canary, others, live))
+    assert (mean <= 1.0 + 1e-9).all()
+
+
+@given(canary=st.integers(1, 30), live=st.integers(1, 30), bad=st.integers(1, 12))
+def test_by_bursts_nobody_gains_when_each_bad_request_is_anybodys(
+    canary: int, live: int, bad: int
+) -> None:
+    bad = min(bad, canary + live)
+    mean = np.zeros(len(ODDS))
+    for mine in range(max(0, bad - live), min(bad, canary) + 1):
+        ways = math.comb(canary, mine) * math.comb(live, bad - mine)
+        chance = ways / math.comb(canary + live, bad)
+        mean += chance * np.exp(bursts.log_gains(mine, canary, bad - mine, live))
+    assert np.allclose(mean, 1.0)
+
+
+@given(canary=st.integers(1, 30), live=st.integers(1, 30))
+def test_by_bursts_nobody_gains_when_a_burst_falls_on_one_version_as_a_whole(
+    canary: int, live: int
+) -> None:
+    share = canary / (canary + live)
+    hit, missed = (
+        np.exp(bursts.log_gains(*counts)) for counts in ((canary, canary, 0, live),
+                                                         (0, canary, live, live))
+    )  # fmt: skip
+    assert np.allclose(share * hit + (1 - share) * missed, 1.0)
+
+
+def test_a_burst_counts_once_however_large_it_is() -> None:
+    assert np.allclose(bursts.log_gains(1, 50, 0, 450), bursts.log_gains(50, 50, 0, 450))
+
+
+def test_of_a_span_without_bad_requests_or_without_one_version_nothing_is_learned() -> None:
+    for counts in ((0, 5, 0, 50), (5, 5, 0, 0), (0, 0, 7, 50)):
+        assert not bursts.log_gains(*counts).any()
+
+
+def test_arrays_of_trials_are_bet_on_as_single_ones_are() -> None:
+    bad, whole = np.array([0.0, 2.0, 5.0]), np.array([9.0, 9.0, 9.0])
+    together = bursts.log_gains(bad, whole, np.array([1.0, 0.0, 3.0]), np.array([90.0, 90.0, 90.0]))
+    for row, (mine, others) in enumerate(((0, 1), (2, 0), (5, 3))):
+        assert np.allclose(together[row], bursts.log_gains(mine, 9, others, 90))
+    c, twin = np.array([1.0, 0.0]), np.array([0.0, 1.0])
+    rows = pairs.log_gains(c, twin, np.array([0.5, 0.25]), np.array([4.0, 16.0]))
+    assert np.allclose(rows[1], pairs.log_gains(0.0, 1.0, 0.25, 16))
+
+
+def test_wealth_reaches_a_hundred_in_few_of_many_fair_games() -> None:
+    draw = np.random.default_rng(1)
+    many = Wealth(BETTORS, (2_000,))
+    reached = np.zeros(2_000, np.bool_)
+    for _ in range(400):
+        wrong = draw.random((2_000, 2)) < 0.3
+        one = strata.log_gains(1, 1, 0, 1)
+        other = strata.log_gains(0, 1, 1, 1)
+        tells = wrong[:, :1] != wrong[:, 1:]
+        many.bet(np.where(tells, np.where(wrong[:, :1], one, other), 0.0))
+        reached |= many.log10() >= 2.0
+    assert 0 < reached.sum() <= 20
+
+
+def test_the_parts_of_a_purse_are_a_whole() -> None:
+    with pytest.raises(AssertionError, match="make 1"):
+        Bettors((0.5, 0.4))
+
+
+def test_an_interval_of_few_rows_is_wide_and_inside_of_what_can_be() -> None:
+    found = intervals.of_shares(0, 30, 30, 30)
+    assert (found.point, found.lower) == (-1.0, -1.0)
+    assert found.upper > -0.9
+    found = intervals.of_pairs(0, 0, 30)
+    assert found.lower < found.point == 0.0 < found.upper
+
+
+def test_intervals_hold_whenever_one_looks() -> None:
+    draw = np.random.default_rng(3)
+    missed = 0
+    for _ in range(200):
+        signs = draw.choice([1, 0, -1], 1_500, p=[0.1, 0.7, 0.2])
+        gained, lost = np.cumsum(signs == 1), np.cumsum(signs == -1)
+        for rows in range(30, 1_500, 30):
+            found = intervals.of_pairs(int(gained[rows - 1]), int(lost[rows - 1]), rows)
+            if not found.lower <= -0.1 <= found.upper:
+                missed += 1
+                break
+    assert missed <= 10
+
+
+def _binomial(rows: int, count: int, share: float) -> float:
+    return math.comb(rows, count) * share**count * (1 - share) ** (rows - count)

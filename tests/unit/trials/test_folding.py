@@ -1,0 +1,117 @@
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.events.reader import LogReader
+from service.trials.folding import fold
+from service.trials.following import Following, place_at
+from service.trials.trial import Arms, Trial
+from tests.fakes.logs import DAY_S, Version, WrittenLog, written_log
+
+LIVE, CANARY = Version(version=1), Version(version=2)
+
+
+def trial_of(**changes: Any) -> Trial:
+    given: dict[str, Any] = {"revision": 2, "begun_s": DAY_S, **changes}
+    return Trial(Arms("acme", "support", 2, 1, **given), alpha=0.01, objective_s=0.5)
+
+
+def fold_all(folder: Path, trial: Trial) -> set[tuple[str, str]]:
+    told = set()
+    with LogReader(folder, "test") as reader:
+        for batch in reader.batches():
+            told |= fold(batch, {("acme", "support"): [trial]})
+    return told
+
+
+def ask(log: WrittenLog, count: int, version: Version, role: str, **others: Any) -> Sequence[str]:
+    probabilities = np.tile(np.array([0.8, 0.1, 0.1], np.float32), (count, 1))
+    given: dict[str, Any] = {"time_s": DAY_S + 1.0, "revision": 2, **others}
+    return log.predictions(None, probabilities, version=version, role=role, **given)
+
+
+def test_rows_of_one_request_are_one_request_and_its_seconds_count_once(tmp_path: Path) -> None:
+    trial = trial_of()
+    with written_log(tmp_path) as log:
+        ask(log, 3, CANARY, "canary", request_id="same")
+        ask(log, 2, CANARY, "canary", request_id="other", compute_s=0.7)
+        # A caller may send one id with every request.
+        ask(log, 2, LIVE, "live", request_id="same", time_s=DAY_S + 2.0)
+        ask(log, 2, LIVE, "live", request_id="same", time_s=DAY_S + 3.0)
+        log.flush()
+        assert fold_all(tmp_path, trial) == {("acme", "support")}
+    canary, live = trial.spans.of["canary"], trial.spans.of["live"]
+    assert (canary.rows, canary.answered, canary.slow) == (5, 2, 1)
+    assert (live.rows, live.answered, live.slow) == (4, 2, 0)
+    assert list(canary.seconds) == pytest.approx([0.005, 0.701])
+
+
+def test_what_is_not_of_the_trial_is_passed_over(tmp_path: Path) -> None:
+    trial = trial_of()
+    with written_log(tmp_path) as log:
+        ask(log, 1, CANARY, "canary", revision=1)
+        ask(log, 1, CANARY, "pinned")
+        ask(log, 1, CANARY, "shadow")
+        ask(log, 1, Version(version=3), "canary")
+        ask(log, 1, Version(version=3), "paired")
+        ask(log, 1, Version(tenant="globex", version=2), "canary")
+        ask(log, 1, Version(adapter="other", version=2), "canary")
+        log.reference(np.zeros((2, 16)), np.full((2, 3), 1 / 3), time_s=DAY_S + 1.0)
+        log.failures(3, time_s=DAY_S - 1.0, version=CANARY, role="canary")
+        log.failures(3, time_s=DAY_S + 1.0, version=CANARY, role="live")
+        log.flush()
+        fold_all(tmp_path, trial)
+    assert all(one.rows == one.failed == 0 for one in trial.spans.of.values())
+    assert not trial.quarantined
+
+
+def test_a_label_for_an_answer_from_before_the_trial_is_none_of_its_own(tmp_path: Path) -> None:
+    trial = trial_of()
+    with written_log(tmp_path) as log:
+        [old] = ask(log, 1, CANARY, "canary", time_s=DAY_S - 5.0)
+        [new] = ask(log, 1, CANARY, "canary", time_s=DAY_S + 5.0)
+        log.labels([(old, 1), (new, 1)], time_s=DAY_S + 6.0)
+        fold_all(tmp_path, trial)
+    assert (trial.labels.canary.labelled, trial.labels.canary.right) == (1, 0)
+
+
+def test_a_version_that_lacks_the_label_was_wrong(tmp_path: Path) -> None:
+    trial = trial_of()
+    with written_log(tmp_path) as log:
+        [name] = ask(log, 1, CANARY, "canary")
+        older = Version(version=1, labels=("refund", "delivery"))
+        two = np.array([[0.2, 0.8]], np.float32)
+        log.predictions(
+            None, two, version=older, role="paired", time_s=DAY_S + 1.0, ids=[name], revision=2
+        )
+        log.label(name, 0, time_s=DAY_S + 2.0)
+        fold_all(tmp_path, trial)
+    assert trial.labels.table.live_wrong == 1
+    assert (trial.agreement.rows, trial.agreement.same) == (1, 0)
+
+
+def test_reading_begins_behind_segments_that_are_older_than_the_trial(tmp_path: Path) -> None:
+    with written_log(tmp_path) as log:
+        ask(log, 1, CANARY, "canary")
+    with written_log(tmp_path) as log:
+        ask(log, 1, CANARY, "canary")
+    first, second = sorted(tmp_path.glob("*/00000001.log"))
+    os.utime(first, (1_000.0, 1_000.0))
+    os.utime(second, (5_000.0, 5_000.0))
+    assert {name: at.segment for name, at in place_at(tmp_path, 2_000.0).places.items()} == {
+        first.parent.name: 2
+    }
+    assert place_at(tmp_path, 500.0).places == {}
+    following = Following(tmp_path)
+    assert list(following.news()) == []
+    assert list(following.catch_up(2_000.0)) == []
+    [batch] = following.news()
+    assert batch.writer == second.parent.name
+    [again] = following.catch_up(2_000.0)
+    assert (again.writer, again.frame) == (batch.writer, batch.frame)
+    following.stop()
+    assert list(following.news()) == []
