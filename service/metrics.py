@@ -510,16 +510,30 @@ class Metrics:
         under the new one.
         """
         series = self._of_tenant(tenant, dropped=failed)  # other answers were told of already
+        counters = self._answers_of(series, tenant, kind)
+        if failed:
+            counters["failed"].inc()
+        else:
+            counters["ok" if seconds <= self.objectives.of(kind) else "slow"].inc()
+
+    def tenants_stand(self, kinds: Mapping[str, str]) -> None:
+        """Start the counters of answers at zero for tenants, by their classes.
+
+        So a rate over them is right from a tenant's first request. Where there are more tenants
+        than series of their own, they go to those who ask first.
+        """
+        if len(kinds) <= self._tenant_series_max:
+            for tenant, kind in kinds.items():
+                self._answers_of(self._of_tenant(tenant, dropped=False), tenant, kind)
+
+    def _answers_of(self, series: TenantSeries, tenant: str, kind: str) -> dict[AnswerOutcome, Counter]:
         label = self._class_of(kind)
         counters = series.answers.get(label)
         if counters is None:
             name = OTHER_TENANTS if series is self._other else tenant
             counters = {o: self._answers.labels(name, label, o) for o in ANSWER_OUTCOMES}
             series.answers[label] = counters
-        if failed:
-            counters["failed"].inc()
-        else:
-            counters["ok" if seconds <= self.objectives.of(kind) else "slow"].inc()
+        return counters
 
     def _class_of(self, kind: str) -> str:
         """Return the label of a class, whose objective is exported from then on."""

@@ -311,7 +311,7 @@ def _mount_running(app: FastAPI, parts: Parts, shared: Shared, operator_port: in
     mode = parts.settings.automatic_rollback
     comparison.ComparisonRoute(registry, parts.trials, mode).mount(app)
     audit.Audit(registry).mount(app)
-    operations.Operations(parts.lifecycle, parts.metrics.registry).mount(app)
+    operations.Operations(parts.lifecycle, parts.metrics, parts.registry.routes).mount(app)
     StatusPage(
         registry.routes,
         parts.batcher,

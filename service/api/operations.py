@@ -1,9 +1,9 @@
 """Routes for those who run the service: probes and metrics."""
 
 import asyncio
+from collections.abc import Callable
 
 from fastapi import FastAPI, Request, Response
-from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.responses import PlainTextResponse
 
@@ -11,6 +11,8 @@ from service.api.answers import json_response
 from service.api.lifecycle import Lifecycle
 from service.api.middleware import METRICS_PATH
 from service.api.openapi import refusals
+from service.metrics import Metrics
+from service.registry.routes import Routes
 
 TAG = "Operation"
 RETRY_SOON = (("retry-after", "1"),)
@@ -19,9 +21,13 @@ RETRY_SOON = (("retry-after", "1"),)
 class Operations:
     """Probes and metrics."""
 
-    def __init__(self, lifecycle: Lifecycle, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, lifecycle: Lifecycle, metrics: Metrics, routes: Callable[[], Routes]
+    ) -> None:
         self._lifecycle = lifecycle
-        self._registry = registry
+        self._metrics = metrics
+        self._routes = routes
+        self._told: Routes | None = None  # whose tenants have their counters
 
     def mount(self, app: FastAPI) -> None:
         """Add the routes to an application."""
@@ -77,9 +83,13 @@ class Operations:
 
     async def metrics(self, request: Request) -> Response:
         """Show every series; `Accept` chooses between the text format and OpenMetrics."""
+        routes = self._routes()
+        if routes is not self._told:
+            self._metrics.tenants_stand(routes.classes())
+            self._told = routes
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         # Thousands of series take milliseconds to write.
-        text = await asyncio.to_thread(encode, self._registry)
+        text = await asyncio.to_thread(encode, self._metrics.registry)
         return Response(text, headers={"content-type": content_type})
 
 

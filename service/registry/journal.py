@@ -57,11 +57,22 @@ def beginning_of(connection: Connection, tenant: str) -> int:
     return connection.execute(query).scalar_one() or 0
 
 
+def has_lines(connection: Connection) -> bool:
+    """Return whether anything was ever done here."""
+    return connection.execute(select(tables.audit.c.id).limit(1)).one_or_none() is not None
+
+
 def last_of(connection: Connection, tenant: str, adapter: str, action: str) -> AuditLine | None:
-    """Return the last line of an action on an adapter; None: there is none."""
+    """Return the last line of an action on an adapter; None: there is none.
+
+    What another tenant of that name left is not told.
+    """
     columns = tables.audit.c
     query = select(tables.audit).where(
-        columns.tenant == tenant, columns.adapter == adapter, columns.action == action
+        columns.tenant == tenant,
+        columns.adapter == adapter,
+        columns.action == action,
+        columns.id > beginning_of(connection, tenant),
     )
     row = connection.execute(query.order_by(columns.id.desc()).limit(1)).one_or_none()
     return None if row is None else _line(row)

@@ -11,7 +11,7 @@ from service.engine.adapter import Adapter
 from service.engine.bundle import Manifest
 from service.engine.errors import Problem
 from service.errors import InvalidSettings
-from service.registry import inspection, versions
+from service.registry import inspection, journal, versions
 from service.registry.database import BUSY_S, FILE, Database, refusing_full
 from service.registry.keeper import Keeper
 from service.registry.records import (
@@ -48,13 +48,12 @@ def _refusing_unusable(state: Path) -> Iterator[None]:
         raise InvalidSettings(f"the state directory {state} cannot be used: {reason}") from error
 
 
-def _check_not_lost(state: Path) -> None:
-    """Raise `InvalidSettings` where adapters are there and the registry that names them is not.
+def _check_not_lost(state: Path, *, knows_any: bool) -> None:
+    """Raise `InvalidSettings` where adapters are there and a registry that never knew of any.
 
-    A new, empty registry would name none of them, and the sweep would remove them all.
+    The sweep would remove them all.
     """
-    file = state / FILE
-    if (not file.exists() or not file.stat().st_size) and holds_anything(state):
+    if not knows_any and holds_anything(state):
         raise InvalidSettings(
             f"{state} holds adapters, and {FILE}, which names them, is missing or empty: put it"
             " back with its -wal and -shm, or take a backup (`tenantry state restore`); a new"
@@ -108,13 +107,15 @@ class OpenRegistry:
         """
         with refusing_full(), _refusing_unusable(state), ExitStack() as opened:
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _check_not_lost(state)
+            _check_not_lost(state, knows_any=(state / FILE).exists())
             database = Database(state, busy_s)
             opened.callback(database.close)
             database.prepare()
             store = Store(state)
             opened.callback(store.close)
             with database.write() as connection:
+                # Without its -wal, a small registry is a file that knows nothing.
+                _check_not_lost(state, knows_any=journal.has_lines(connection))
                 store.sweep(*versions.wanted(connection))
             registry = cls(database, store, bundle_digest, limits or RegistryLimits(), clock)
             opened.pop_all()

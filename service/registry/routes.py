@@ -79,6 +79,14 @@ class Routes:
         every = (routes for own in self.tenants.values() for routes in own.adapters.values())
         return dict(Counter(digest for routes in every for digest in routes.foreign.values()))
 
+    def classes(self) -> dict[str, str]:
+        """Return the classes of the tenants that have a live version."""
+        return {
+            name: tenant.settings.kind
+            for name, tenant in self.tenants.items()
+            if any(own.live is not None for own in tenant.adapters.values())
+        }
+
     def count_answering(self, digests: Collection[str]) -> int:
         """Return how many of these digests some adapter's live version or canary has."""
         if not digests:

@@ -5,11 +5,14 @@ to, bounds single reads and not a whole export, and takes a receiver that refuse
 spans for one that took them all. The bytes are the library's all the same.
 """
 
+import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from threading import Timer
+from typing import Any, Protocol
 
 import httpx
 from google.protobuf.message import DecodeError
@@ -25,6 +28,7 @@ _AGAIN = frozenset({429, 502, 503, 504})
 _TRIES = 3
 _PAUSE_S = 0.5  # twice as long before each further try
 _ANSWER_BYTES_MAX = 65_536
+_GRACE_S = 0.2  # for the timeout of a read, which says better what was wrong
 _PROTOBUF = "application/x-protobuf"
 
 
@@ -61,7 +65,9 @@ class OtlpExporter:
         self._headers_file = headers_file
         self._timeout_s = timeout_s
         self._until_s: float | None = None  # when everything ends
-        self._client = httpx.Client(follow_redirects=False, limits=_ONE)
+        self._socket: socket.socket | None = None
+        # Variables that name a proxy would send spans, and the headers' secrets, elsewhere.
+        self._client = httpx.Client(follow_redirects=False, limits=_ONE, trust_env=False)
 
     def export(self, spans: Sequence[ReadableSpan]) -> Exported:
         """Send spans, again where it may help."""
@@ -96,14 +102,43 @@ class OtlpExporter:
         try:
             headers = {} if self._headers_file is None else read_headers(self._headers_file)
             headers["content-type"] = _PROTOBUF
-            with self._client.stream(
-                "POST", self._url, content=body, headers=headers, timeout=left_s
-            ) as answer:
+            with (
+                self._cut_after(left_s),
+                self._client.stream(
+                    "POST",
+                    self._url,
+                    content=body,
+                    headers=headers,
+                    timeout=left_s,
+                    extensions={"trace": self._connected},
+                ) as answer,
+            ):
                 return self._heard(answer, spans, ends_s)
         except InvalidHeaders as error:
             return False, Exported(0, str(error))
         except httpx.HTTPError as error:  # whose words may hold what was sent
             return True, Exported(0, f"it cannot be reached ({type(error).__name__})")
+
+    @contextmanager
+    def _cut_after(self, left_s: float) -> Iterator[None]:
+        """End an exchange in time: a timeout bounds each read, and not how many there are."""
+        timer = Timer(left_s + _GRACE_S, self._cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _connected(self, event: str, told: dict[str, Any]) -> None:
+        """Keep the socket of a new connection; httpcore tells of each step."""
+        if event in _CONNECTED:
+            self._socket = told["return_value"].get_extra_info("socket")
+
+    def _cut(self) -> None:
+        if self._socket is not None:
+            with suppress(OSError):  # it may be closed already
+                self._socket.shutdown(socket.SHUT_RDWR)
 
     def _heard(self, answer: httpx.Response, spans: int, ends_s: float) -> tuple[bool, Exported]:
         told = b""
@@ -118,6 +153,8 @@ class OtlpExporter:
         return False, Exported(taken, f"it refused {refused} spans" if refused else None)
 
 
+# https://www.encode.io/httpcore/extensions/#trace
+_CONNECTED = frozenset({"connection.connect_tcp.complete", "connection.start_tls.complete"})
 _ONE = httpx.Limits(max_connections=1, max_keepalive_connections=1)
 
 

@@ -76,6 +76,26 @@ async def test_an_answer_counts_once_under_its_tenant_and_class(
     assert service.metric("tenantry_prepare_seconds_count") == 1
 
 
+async def test_a_live_adapter_s_tenant_is_counted_from_zero(service: FakeService) -> None:
+    service.publish("acme", "support")
+    service.publish("globex", "support", seed=1, live=False)
+    of_class(service, "gold")
+    async with service.client() as client:
+        told = (await client.get("/metrics")).text
+    assert 'tenantry_tenant_answers_total{class="gold",outcome="failed",tenant="acme"} 0.0' in told
+    assert 'tenant="globex"' not in told
+
+
+async def test_more_tenants_than_series_have_them_as_they_ask(service_with: MakeService) -> None:
+    service = service_with(tenant_series_max=1)
+    service.publish("globex", "support", seed=1)
+    service.publish("acme", "support")
+    async with service.client() as client:
+        assert 'tenant="globex"' not in (await client.get("/metrics")).text
+    await ask(service, "native")
+    assert answers(service) == {("acme", "standard", "ok"): 1}
+
+
 @EVERY_WIRE
 async def test_an_answer_beyond_the_objective_of_its_class_is_slow(
     service_with: MakeService, wire: str

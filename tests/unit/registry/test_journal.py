@@ -1,6 +1,6 @@
 from datetime import UTC, datetime, timedelta, timezone
 
-from service.registry.records import TenantSettings
+from service.registry.records import Proof, TenantSettings
 from service.registry.registry import Registry
 from tests.fakes.manifests import manifest_of
 from tests.fakes.packages import package_of
@@ -70,3 +70,20 @@ def test_a_tenant_s_own_lines_begin_where_it_was_made_whatever_the_clock_says(
     rest = registry.audit("acme", cursor=first.cursor, own=True)
     assert [line.actor for line in rest.lines] == ["bob"]
     assert len(registry.audit("acme").lines) == 5, "the operator sees all"
+
+
+def test_a_new_tenant_is_told_of_no_rollback_of_the_one_before_it(registry: Registry) -> None:
+    for seed in (1, 2):
+        package = package_of(MANIFEST, seed=seed)
+        registry.publish("acme", "routing", package, {}, "ann")
+    canary = {"live": 1, "canary": {"version": 2, "percent": 10}}
+    registry.set_rollout("acme", "routing", canary, None, "ann")
+    proof = Proof("accuracy: of old acme", {"watched": "canary"})
+    registry.take_out_canary(registry.rollout("acme", "routing"), proof, "controller")
+    assert registry.last_automatic_rollback("acme", "routing") is not None
+    registry.set_rollout("acme", "routing", {"live": None}, None, "ann")
+    registry.delete_adapter("acme", "routing", "ann")
+    registry.delete_tenant("acme", "ann")
+    registry.put_tenant("acme", TenantSettings(), "ann")
+    registry.publish("acme", "routing", package_of(MANIFEST, seed=3), {}, "ann")
+    assert registry.last_automatic_rollback("acme", "routing") is None

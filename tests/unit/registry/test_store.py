@@ -261,7 +261,7 @@ def test_a_state_directory_that_is_made_is_its_owners_alone(tmp_path: Path) -> N
         assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
 
 
-@pytest.mark.parametrize("left", ["nothing", "an empty file"])
+@pytest.mark.parametrize("left", ["nothing", "an empty file", "what knows nothing"])
 def test_a_start_without_the_registry_removes_no_adapter(
     registry: Registry, state: Path, left: str
 ) -> None:
@@ -271,6 +271,10 @@ def test_a_start_without_the_registry_removes_no_adapter(
         file.unlink()
     if left == "an empty file":
         (state / "registry.sqlite3").touch()
+    if left == "what knows nothing":  # as a small one whose -wal is lost
+        elsewhere = state.parent / "elsewhere"
+        Registry.open(elsewhere, BACKBONE).close()
+        shutil.copy(elsewhere / "registry.sqlite3", state)
     kept = files_below(state)
     with pytest.raises(InvalidSettings, match="names them, is missing or empty"):
         Registry.open(state, BACKBONE)

@@ -2,8 +2,10 @@
 
 import gzip
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -138,3 +140,33 @@ def test_the_receiver_reads_gzip_too(receiver: OtlpReceiver, spans: list[Readabl
     body = gzip.compress(receiver.bodies[0])
     assert httpx.post(f"{receiver.url}/v1/traces", content=body, headers=headers).is_success
     assert len(receiver.spans) == 6
+
+
+def test_a_receiver_that_drips_its_head_is_left_in_time(spans: list[ReadableSpan]) -> None:
+    ended = threading.Event()
+
+    def drip(listening: socket.socket) -> None:
+        caller, _ = listening.accept()
+        with caller:
+            caller.recv(65_536)
+            caller.sendall(b"HTTP/1.1 200 OK\r\n")
+            with suppress(OSError):  # the exporter has left
+                while not ended.wait(0.05):
+                    caller.sendall(b"X-More: more\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        dripping = threading.Thread(target=drip, args=(listening,))
+        dripping.start()
+        exporter = OtlpExporter(f"http://127.0.0.1:{listening.getsockname()[1]}", None, 0.3)
+        assert exporter.export(spans).taken == 0  # it would not return
+        ended.set()
+        dripping.join()
+        exporter.close()
+
+
+def test_no_proxy_of_the_environment_gets_spans(
+    receiver: OtlpReceiver, spans: list[ReadableSpan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert exported(receiver, spans) == Exported(3)
