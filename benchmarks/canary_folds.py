@@ -4,13 +4,13 @@ import heapq
 
 import numpy as np
 
-from benchmarks.canary_runs import ALPHA, NEVER, Counts, Setting, laws_of
+from benchmarks.canary_runs import ALONE, ALPHA, NEVER, Counts, Setting, laws_of
 from service.trials.spans import Arm
 from service.trials.trial import Arms, Trial
 
 _DELAY_ROWS = 200.0  # of a label, on average, in rows of the canary
 _TWICE = 0.1  # labels that come again, some of them corrected
-_PAIRLESS = 0.05  # answers of the canary whose twin was dropped
+_PAIRLESS = ALONE + 0.05  # answers of the canary that go without a twin, or lose it
 
 
 def fold_runs(setting: Setting, runs: int, rows: int, seed: int) -> Counts:
@@ -48,10 +48,11 @@ def _run(setting: Setting, rows: int, draw: np.random.Generator) -> int:
     while told:
         _, _, what, of, right = heapq.heappop(told)
         if what == "twin":
-            trial.twin(of, "refund" if right else "other")
+            trial.twins([of], ["refund" if right else "other"])
         else:
             arm: Arm = "canary" if what == "canary" else "live"
             trial.labelled(arm, of, "refund", right=right, predicted_s=1.0, audit=False)
+        trial.settle()
         if trial.proven is not None:
             return trial.labels.canary.labelled
     return int(NEVER)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from service.trials import bursts, odds, pairs, strata
+from service.trials import bursts, odds, pairs
 from service.trials.labels import CHANCE, OWN_MIN, variance
-from service.trials.trial import PARTS
+from service.trials.trial import PARTS, Measure
 from service.trials.wealth import Wealth
 
 Reals = npt.NDArray[np.float64]
@@ -20,9 +20,9 @@ Truths = npt.NDArray[np.bool_]
 
 ALPHA = 0.01
 NEVER = np.iinfo(np.int64).max
-MEASURES = ("pairs", "strata", "failures", "latency")
+MEASURES: tuple[Measure, ...] = ("accuracy", "failures", "latency")
+ALONE = 1 / 8  # of the canary's requests have no twin
 
-_STRATUM, _STRATUM_LIVE, _WITH_TWIN = 4, 64, 16
 _Z99 = 2.3263479
 _ROWS_A_SPAN = 5  # labelled rows of the canary between two spans of requests
 _REQUESTS = 50.0  # of the canary in a span
@@ -112,15 +112,11 @@ class _Trials:
         self._alone = alone
         self._percent = percent
         self._by = {
-            "pairs": Wealth(pairs.BETTORS, (runs,)),
-            "strata": Wealth(odds.BETTORS, (runs,)),
+            "accuracy": Wealth(pairs.BETTORS, (runs,)),
             "failures": Wealth(odds.BETTORS, (runs,)),
             "latency": Wealth(odds.BETTORS, (runs,)),
         }
-        self._table = _strata_table()
-        self._waiting = np.zeros(runs, np.int64)  # rows of live, for pairs
-        self._waiting_strata = np.zeros(runs, np.int64)
-        self._wrong = np.zeros(runs, np.int64)  # of the canary, in the open stratum
+        self._pairs = np.zeros(runs)
         self._twins_right = np.zeros(runs)
         self._own = np.zeros(runs)
         self._own_right = np.zeros(runs)
@@ -133,23 +129,17 @@ class _Trials:
         live = draw.poisson((100.0 - self._percent) / self._percent)
         self._own += live
         self._own_right += live - draw.binomial(live, self._alone)
-        self._waiting = np.minimum(self._waiting + live, 4_096)
-        self._waiting_strata = np.minimum(self._waiting_strata + live, 4_096)
         case = (draw.random(runs)[:, None] > laws).sum(axis=1)
-        canary = np.where(case <= 1, 1.0, 0.0)
-        twin = np.where((case == 0) | (case == 2), 1.0, 0.0)
-        self._twins_right += 1.0 - twin
-        others = np.minimum(_WITH_TWIN, self._waiting)
-        self._waiting -= others
-        mean = draw.binomial(others, self._alone) / np.maximum(others, 1)
+        paired = draw.random(runs) >= ALONE
+        canary = np.where(paired & (case <= 1), 1.0, 0.0)
+        twin = np.where(paired & ((case == 0) | (case == 2)), 1.0, 0.0)
+        self._pairs += paired
+        self._twins_right += paired - twin
         self._sum += canary - twin
         self._square += (canary - twin) ** 2
-        self._by["pairs"].bet(pairs.log_gains(canary, twin, mean, others.astype(np.float64)))
-        self._hit("pairs", row, self._sound(row))
-        self._hit("pairs", row, np.ones(runs, np.bool_), into="unguarded")
-        self._wrong += canary.astype(np.int64)
-        if row % _STRATUM == 0:
-            self._stratify(row)
+        self._by["accuracy"].bet(pairs.log_gains(canary - twin))
+        self._hit("accuracy", row, self._sound())
+        self._hit("accuracy", row, np.ones(runs, np.bool_), into="unguarded")
         self._look(row)
 
     def span(self, row: int) -> None:
@@ -158,7 +148,8 @@ class _Trials:
         share = self._percent / 100.0
         canary = 1 + draw.poisson(_REQUESTS, runs)
         live = 1 + draw.poisson(_REQUESTS * (1.0 - share) / share)
-        for name, rate in (("failures", 0.3), ("latency", 1.0)):
+        rates: dict[Measure, float] = {"failures": 0.3, "latency": 1.0}
+        for name, rate in rates.items():
             # Bursts of five on average: half of them hit requests at random, half one version.
             size = draw.poisson(rate, runs) * draw.geometric(0.2, runs)
             whole = draw.random(runs) < 0.5
@@ -169,29 +160,11 @@ class _Trials:
             self._by[name].bet(bursts.log_gains(*counts))
             self._hit(name, row, np.ones(runs, np.bool_))
 
-    def _stratify(self, row: int) -> None:
-        ready = self._waiting_strata >= _STRATUM
-        rows = np.where(ready, np.minimum(_STRATUM_LIVE, self._waiting_strata), 0)
-        wrong = self._draw.binomial(rows, self._alone)
-        gains = self._table[rows, self._wrong, wrong]
-        self._by["strata"].bet(np.where(ready[:, None], gains, 0.0))
-        self._waiting_strata -= rows
-        self._wrong[:] = 0  # where live's rows are too few, the canary's are not kept here
-        self._hit("strata", row, np.ones(len(rows), np.bool_))
+    def _sound(self) -> Truths:
+        """Return whether pairs count, of all runs."""
+        return sound(self._pairs, self._twins_right, self._own, self._own_right, self._sum)
 
-    def _sound(self, row: int) -> Truths:
-        """Return whether pairs count: `Labels.pairs_count`, of all runs."""
-        own = np.maximum(self._own, 1.0)
-        ahead = self._twins_right / row - self._own_right / own
-        beside = variance(self._twins_right, np.full_like(own, row))
-        spread = np.sqrt(beside + variance(self._own_right, own))
-        behind = self._sum / row
-        toward = np.where(behind >= 0.0, ahead, -ahead)
-        limit = np.minimum(CHANCE * spread, np.abs(behind) / 2.0)
-        sound: Truths = (self._own >= OWN_MIN) & (toward <= limit)
-        return sound
-
-    def _hit(self, name: str, row: int, counts: Truths, into: str | None = None) -> None:
+    def _hit(self, name: Measure, row: int, counts: Truths, into: str | None = None) -> None:
         proof = -np.log10(ALPHA * PARTS[name])
         found = self._into.by[into or name]
         found[counts & (found == NEVER) & (self._by[name].log10() >= proof)] = row
@@ -200,20 +173,21 @@ class _Trials:
         """Do what is usual: a z-test of the paired difference, at 1 % on one side."""
         if row < 30:
             return
-        mean = self._sum / row
-        deviation = np.sqrt(np.maximum(self._square / row - mean**2, 1e-12) / row)
+        whole = np.maximum(self._pairs, 1.0)
+        mean = self._sum / whole
+        deviation = np.sqrt(np.maximum(self._square / whole - mean**2, 1e-12) / whole)
         beyond = mean > _Z99 * deviation
         for name in ("z every row", "z at 500") if row == 500 else ("z every row",):
             found = self._into.by[name]
             found[beyond & (found == NEVER)] = row
 
 
-def _strata_table() -> Reals:
-    """Return what a stratum gives [rows of live, wrong of the canary, wrong of live, bettors]."""
-    most = _STRATUM_LIVE
-    table = np.zeros((most + 1, _STRATUM + 1, most + 1, len(odds.BETTORS)))
-    for rows in range(_STRATUM, most + 1):
-        for mine in range(_STRATUM + 1):
-            for wrong in range(rows + 1):
-                table[rows, mine, wrong] = strata.log_gains(mine, _STRATUM, wrong, rows)
-    return table
+def sound(rows: Reals, twins_right: Reals, own: Reals, own_right: Reals, behind: Reals) -> Truths:
+    """Return whether pairs count: `Labels.pairs_count`, of many runs."""
+    whole, others = np.maximum(rows, 1.0), np.maximum(own, 1.0)
+    ahead = twins_right / whole - own_right / others
+    spread = np.sqrt(variance(twins_right, whole) + variance(own_right, others))
+    toward = np.where(behind >= 0.0, ahead, -ahead)
+    limit = np.minimum(CHANCE * spread, np.abs(behind) / whole / 2.0)
+    found: Truths = (own >= OWN_MIN) & (rows > 0) & (toward <= limit)
+    return found

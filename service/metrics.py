@@ -526,7 +526,9 @@ class Metrics:
             for tenant, kind in kinds.items():
                 self._answers_of(self._of_tenant(tenant, dropped=False), tenant, kind)
 
-    def _answers_of(self, series: TenantSeries, tenant: str, kind: str) -> dict[AnswerOutcome, Counter]:
+    def _answers_of(
+        self, series: TenantSeries, tenant: str, kind: str
+    ) -> dict[AnswerOutcome, Counter]:
         label = self._class_of(kind)
         counters = series.answers.get(label)
         if counters is None:

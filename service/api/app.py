@@ -320,6 +320,7 @@ def _mount_running(app: FastAPI, parts: Parts, shared: Shared, operator_port: in
         shared.answers,
         parts.settings,
         operator_port,
+        parts.trials,
     ).mount(app)
 
 

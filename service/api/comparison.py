@@ -69,8 +69,9 @@ class ComparisonRoute:
         found = None
         if rollout.canary is not None and self._comparisons is not None:
             found = self._comparisons.comparison(tenant, adapter)
-        if found is not None and found.arms.canary != rollout.canary_version:
-            found = None  # of the canary before
+        compared = (rollout.live, rollout.canary_version)
+        if found is not None and (found.arms.live, found.arms.canary) != compared:
+            found = None  # of the canary or the live version before
         verdict, sentence = _verdict(rollout, found, last)
         return {
             "tenant": tenant,
@@ -158,15 +159,15 @@ EXAMPLE: dict[str, Any] = {
                 "slow_ratio": 0.0,
             },
         },
-        "paired": 214,
-        "agreement": {"rows": 2140, "ratio": 0.842056},
+        "paired": 187,
+        "agreement": {"rows": 1872, "ratio": 0.842415},
         "differences": {
             "accuracy": {
                 "point": -0.11215,
                 "lower": -0.203141,
                 "upper": -0.021159,
-                "canary": 214,
-                "live": 214,
+                "canary": 187,
+                "live": 187,
                 "paired": True,
             },
             "failures": {
@@ -181,7 +182,7 @@ EXAMPLE: dict[str, Any] = {
                 "point": 0.0005,
                 "lower": -0.0011,
                 "upper": 0.0021,
-                "canary": 1903,
+                "canary": 238,
                 "live": 2048,
                 "paired": False,
             },

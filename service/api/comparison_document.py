@@ -17,7 +17,9 @@ class ArmDocument(Document):
     labelled: int
     accuracy: float | None
     failure_ratio: float | None
-    latency_p50_s: float | None = Field(description="of the newest requests, as the next")
+    latency_p50_s: float | None = Field(
+        description="of the newest requests, as the next; the canary's without a twin alone"
+    )
     latency_p95_s: float | None
     slow_ratio: float | None = Field(description="requests beyond the latency objective")
 

@@ -14,15 +14,16 @@ from random import random
 from types import TracebackType
 from typing import Protocol
 
-from service.api.call import ClientLeft
+from service.api.call import Call, ClientLeft
 from service.api.problems import problem_of
 from service.events.predictions import Role
 from service.events.records import DurableEvent, Failure
-from service.metrics import Metrics
+from service.metrics import Metrics, Objectives
 from service.registry.records import Route
 
 EVERY_S = 5.0
 _FAULTS_OF_OURS = 500  # the status from which on they are
+_TIMEOUT = 504
 
 
 class Log(Protocol):
@@ -41,15 +42,26 @@ class Noting(Protocol):
         ...
 
 
+def was_hurried(call: Call, status: int, objective_s: float) -> bool:
+    """Say whether a caller who was told a status gave less time than an objective himself."""
+    given = call.headers.get(b"x-timeout-ms", b"")  # where gRPC's deadline is too
+    return status == _TIMEOUT and given.isdigit() and int(given) / 1000 < objective_s
+
+
 class Watched:
     """A stretch of a request that was routed: an error of ours in it is noted, and goes on."""
 
-    __slots__ = ("_inputs", "_noting", "_route")
+    __slots__ = ("_call", "_inputs", "_noting", "_objectives", "_route")
 
-    def __init__(self, noting: Noting, route: Route, inputs: int) -> None:
+    def __init__(
+        self, noting: Noting, route: Route, inputs: int, call: Call, objectives: Objectives
+    ) -> None:
+        """Where the caller gave less time than its class's objective, to be late is no failure."""
         self._noting = noting
         self._route = route
         self._inputs = inputs
+        self._call = call
+        self._objectives = objectives
 
     def __enter__(self) -> None:
         """Begin."""
@@ -64,7 +76,10 @@ class Watched:
         if not isinstance(error, Exception) or isinstance(error, ClientLeft):
             return
         told = problem_of(error).kind
-        if told.status >= _FAULTS_OF_OURS:
+        if told.status < _FAULTS_OF_OURS:
+            return
+        objective_s = self._objectives.of(self._route.settings.kind)
+        if not was_hurried(self._call, told.status, objective_s):
             self._noting.failed(self._route, told.code, self._inputs)
 
 

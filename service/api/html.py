@@ -52,6 +52,10 @@ nav { margin: .5rem 0 0 } nav a, nav span { margin-right: 1.1rem; white-space: n
 .tiles dt { color: var(--quiet); font-size: .87rem } .tiles dd { margin: 0 }
 .tiles .figure { font-size: 1.45rem; font-weight: 600; font-variant-numeric: tabular-nums }
 .tiles .quiet { font-size: .87rem }
+.tiles > .warn { background: var(--warn-ground); border-color: var(--warn) }
+.tiles > .bad { background: var(--bad-ground); border-color: var(--bad) }
+.tiles > .warn dt, .tiles > .bad dt, .tiles > .warn .quiet, .tiles > .bad .quiet {
+  color: inherit } td.bad, td.warn { font-weight: 600; background: none }
 .bar { height: .5rem; border-radius: .25rem; background: var(--plain-ground); overflow: hidden;
   margin: .35rem 0 .25rem } .bar span { display: block; height: 100%; background: var(--fill) }
 .adapter { margin-bottom: .25rem } .adapter .quiet { white-space: nowrap; font-size: .87rem }
@@ -122,15 +126,22 @@ def badge(text: str, kind: str = "") -> str:
     return f'<span class="{escaped(f"badge {kind}".strip())}">{escaped(text)}</span>'
 
 
-def tile(name: str, figure: str, more: str = "", *, filled: float | None = None) -> str:
-    """Return one figure of a list of tiles, with a bar that is `filled` to a share, if any."""
+def tile(
+    name: str, figure: str, more: str = "", *, filled: float | None = None, kind: str = ""
+) -> str:
+    """Return one figure of a list of tiles, with a bar that is `filled` to a share, if any.
+
+    `kind` is `warn`, `bad` or plain; what it is about stands in `more`, for those who see no red.
+    """
     bar = ""
     if filled is not None:
         width = 100.0 * min(1.0, max(0.0, filled))
         bar = f'<div class="bar" aria-hidden="true"><span style="width:{width:.1f}%"></span></div>'
     told = f'<div class="quiet">{escaped(more)}</div>' if more else ""
+    mark = f' class="{escaped(kind)}"' if kind else ""
     return (
-        f'<div><dt>{escaped(name)}</dt><dd><div class="figure">{escaped(figure)}</div>'
+        f"<div{mark}><dt>{escaped(name)}</dt><dd>"
+        f'<div class="figure">{escaped(figure)}</div>'
         f"{bar}{told}</dd></div>"
     )
 

@@ -10,6 +10,9 @@ from typing import Literal
 
 import orjson
 
+from service.engine.errors import TenantryError
+from service.errors import AdapterUnreadable, EngineFailed, StoreFull
+
 FIELDS = "fields"  # `extra={FIELDS: {...}}` adds members to a line
 
 _OWN = "service"  # the loggers of our own code are below it
@@ -17,6 +20,7 @@ _OWN = "service"  # the loggers of our own code are below it
 # text, a header, a row of the registry; of those the type and the frames are logged.
 _SAFE = (AssertionError, ImportError, MemoryError, OSError)
 _SAFE_MODULES = ("onnxruntime.",)  # which speak of tensors and shapes
+_SAFE_OF_OURS: tuple[type[TenantryError], ...] = (AdapterUnreadable, EngineFailed, StoreFull)
 
 _Raised = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -88,6 +92,14 @@ def _first_line(record: logging.LogRecord) -> bool:
     return True
 
 
+def safe_words(error: BaseException) -> str | None:
+    """Return what an error says, where its words are ours or the system's; else None."""
+    # What one that does not fit is said to lack may quote its labels.
+    quotes = isinstance(error.__cause__, TenantryError)
+    safe = isinstance(error, _SAFE) or (isinstance(error, _SAFE_OF_OURS) and not quotes)
+    return str(error) if safe or type(error).__module__.startswith(_SAFE_MODULES) else None
+
+
 def _told(error: BaseException) -> Iterator[str]:
     behind = error.__cause__
     if behind is None and not error.__suppress_context__:
@@ -97,5 +109,9 @@ def _told(error: BaseException) -> Iterator[str]:
         yield "which led to:"
     yield "".join(traceback.format_tb(error.__traceback__)).rstrip("\n")
     kind = type(error)
-    safe = isinstance(error, _SAFE) or kind.__module__.startswith(_SAFE_MODULES)
-    yield f"{kind.__qualname__}: {error}" if safe else f"{kind.__module__}.{kind.__qualname__}"
+    words = safe_words(error)
+    yield (
+        f"{kind.__module__}.{kind.__qualname__}"
+        if words is None
+        else (f"{kind.__qualname__}: {words}")
+    )

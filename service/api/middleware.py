@@ -7,6 +7,7 @@ problem that its error becomes. Here alone errors become answers, and requests a
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
@@ -18,14 +19,15 @@ from service.api.call import Call, ClientLeft, begin_call
 from service.api.callers import ANONYMOUS, OPERATOR, Gate
 from service.api.connection import SURPLUS
 from service.api.error_bodies import error_body
+from service.api.lately import Unreadable
 from service.api.lifecycle import Lifecycle
 from service.api.permissions import FREE_PATHS
 from service.api.problems import CODES, INTERNAL, Problem, problem_of
-from service.api.request_log import log_request
+from service.api.request_log import blame, log_request, named_detail
 from service.api.request_spans import end_http_span
 from service.api.routes import RawRoute
 from service.api.tenant_answers import TenantAnswers
-from service.errors import QueueFull, Stopping, UnknownPath
+from service.errors import AdapterUnreadable, QueueFull, Stopping, UnknownPath
 from service.metrics import Metrics, RouteSeries
 from service.settings import Settings
 
@@ -72,6 +74,7 @@ class Edge:
         self._asking = [route for route in routes if isinstance(route, RawRoute)]
         self._tracing = tracing
         self._request_log = settings.request_log
+        self.unreadable = Unreadable()
         self._operator_port = operator_port
         # A port of its own frees the operator's pages from the key, not an open server's pages
         # from the check of Host and Origin.
@@ -135,6 +138,11 @@ class Edge:
         call.failure = problem.kind.status
         if problem.kind is INTERNAL:
             call.error = error
+        if call.failure >= 500 and call.failure != 503:
+            call.log |= blame(error, call, scope)
+        if isinstance(error, AdapterUnreadable):
+            self.unreadable.note(call.log.get("digest"), time.monotonic())
+            problem = replace(problem, detail=named_detail(problem.detail, call))
         if call.status:
             # The answer has begun: the server closes the connection, so that it looks cut off.
             raise error
@@ -167,7 +175,8 @@ class Edge:
         self._answers.count_http(call, scope, self._asking, seconds)
         end_http_span(call, scope, call.started_s + seconds)
         # A full server answers 503 by the thousand; lines for them would make it fuller.
-        failed = call.status >= 500 and call.status != 503 and self._request_log != "off"
+        worst = call.failure or call.status  # a wire may say another than ours
+        failed = worst >= 500 and worst != 503 and self._request_log != "off"
         if failed or call.error is not None or self._request_log == "all":
             _log(call, scope, seconds)
 

@@ -28,6 +28,7 @@ from service.events.image_figures import ImageFigures
 from service.events.text_figures import TextFigures
 from service.limits import TenantLimits
 from service.metrics import Metrics
+from service.registry.draw import goes_alone
 from service.registry.records import Route
 from service.registry.routes import without_twin
 from service.tracing.names import ADAPTER, DIGEST, INPUTS, PREPARE, ROLE, TOKENS, VERSION
@@ -189,10 +190,16 @@ class Predictor:
         if call.trace is not None:
             call.trace.attributes.update(_told_of(route))
         call.reached = route.tenant, route.settings.kind
-        if not self._pairs:
+        call.log |= {
+            "tenant": route.tenant,
+            "adapter": route.adapter,
+            "version": route.version,
+            "digest": route.digest,
+        }
+        if not self._pairs or goes_alone(route.tenant, route.adapter, call.request_id):
             route = without_twin(route)
         with (
-            Watched(self._recorder, route, len(inputs)),
+            Watched(self._recorder, route, len(inputs), call, self._metrics.objectives),
             self._entrance.entered(route.tenant, route.settings.rates) as entry,
             self._preparing.room(route.tenant, len(inputs)),
         ):

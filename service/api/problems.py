@@ -6,6 +6,7 @@ keeps the map total over `TenantryError`.
 """
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -18,6 +19,9 @@ from service.engine import errors as engine_errors
 from service.engine.errors import InvalidAdapter, TenantryError
 
 Headers = list[tuple[bytes, bytes]]
+
+# What the system says of a file, and its path: callers are told the first alone.
+_SYSTEM_WORDS = re.compile(r"\[Errno \d+\] ([^:'\"]+)(?:: ['\"].*)?", re.DOTALL)
 
 _RETRY_SOON = ((b"retry-after", b"1"),)
 _RETRY_LATER = ((b"retry-after", b"30"),)
@@ -109,7 +113,10 @@ def problem_of(error: Exception) -> Problem:
         headers = list(kind.headers)
         if isinstance(error, errors.TenantLimited):
             headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
-        return Problem(kind, str(error), problems, headers)
+        detail = str(error)
+        if isinstance(error, errors.AdapterUnreadable):
+            detail = _SYSTEM_WORDS.sub(r"\1", detail)
+        return Problem(kind, detail, problems, headers)
     if isinstance(error, HTTPException):
         return _framework_problem(error)
     if isinstance(error, RequestValidationError):

@@ -13,14 +13,13 @@ from starlette.types import Scope
 
 from service.api.call import Call
 from service.api.callers import Gate
+from service.api.failures import was_hurried
 from service.api.lately import Lately, Minute, Result
 from service.api.names import model_parts
 from service.api.routes import RawRoute
 from service.engine.errors import TenantryError
 from service.metrics import Metrics
 from service.registry.routes import Routes
-
-_TIMEOUT = 504
 
 
 class TenantAnswers:
@@ -35,10 +34,6 @@ class TenantAnswers:
     def minute(self) -> Minute:
         """Return what the last minute brought; from any thread."""
         return self._lately.minute(time.monotonic())
-
-    def texts_of(self, tenant: str) -> int:
-        """Return how many texts of a tenant this process has answered."""
-        return self._lately.texts[tenant]
 
     def count(self, call: Call, seconds: float) -> None:
         """Count a request that asked an adapter, or would have, `seconds` after its head."""
@@ -90,10 +85,7 @@ class TenantAnswers:
 
     def _was_hurried(self, call: Call, kind: str) -> bool:
         """Say whether the caller itself gave less time than the objective of its class."""
-        given = call.headers.get(b"x-timeout-ms", b"")
-        if call.failure != _TIMEOUT or not given.isdigit():
-            return False
-        return int(given) / 1000 < self._metrics.objectives.of(kind)
+        return was_hurried(call, call.failure, self._metrics.objectives.of(kind))
 
 
 def _find(scope: Scope, asking: Iterable[RawRoute]) -> RawRoute | None:

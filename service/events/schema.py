@@ -54,7 +54,7 @@ COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("brightness", pa.float32(), "its mean luma, 0 to 1"),
     ("sharpness", pa.float32(), "variance of its luma's Laplacian, of at most 128 pixels a side"),
     ("queue_s", pa.float32(), "seconds that the request waited for a pass"),
-    ("compute_s", pa.float32(), "seconds of its passes"),
+    ("compute_s", pa.float32(), "its share of the seconds of its passes"),
     ("group", pa.string(), "subgroup that the caller named"),
     ("audit", pa.bool_(), "whether a label is asked for"),
     ("audit_probability", pa.float32(), "with which it was drawn"),

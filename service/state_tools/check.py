@@ -1,6 +1,7 @@
 """Whether a state directory is whole: registry, stored files, signing keys, event log."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from service.engine.errors import Problem
@@ -8,9 +9,14 @@ from service.events.folder import SegmentFile, is_alive, segments, writers
 from service.events.keys import KEY_FILE, InvalidKeyFile, KeyRing
 from service.events.schema import UnknownSchema
 from service.events.segments import SegmentReader
+from service.registry import versions
+from service.registry.database import Database
 from service.registry.inspection import problems_of_state
 from service.state_tools.backup import Progress
 from service.state_tools.contents import EVENTS
+
+_STORED = "store: "  # before the digest of what is stored
+_NAMED_MAX = 5  # versions of the same content
 
 
 def problems(state: Path, progress: Progress) -> Iterator[Problem]:
@@ -18,11 +24,34 @@ def problems(state: Path, progress: Progress) -> Iterator[Problem]:
 
     Nothing is changed. Raises `InvalidSettings` where there is no registry.
     """
-    yield from problems_of_state(
+    found = problems_of_state(
         state, lambda done, total: progress("adapters and files", done, total)
     )
+    names: dict[str, list[str]] | None = None
+    for problem in found:
+        digest = problem.where.removeprefix(_STORED)
+        if digest == problem.where:
+            yield problem
+            continue
+        if names is None:
+            names = _names(state)
+        of = names.get(digest, [])
+        more = f" and {len(of) - _NAMED_MAX:,} more" if len(of) > _NAMED_MAX else ""
+        told = f": {', '.join(of[:_NAMED_MAX])}{more}" if of else ""
+        yield Problem(f"{problem.where}{told}", problem.what)
     yield from _key_problems(state)
     yield from _log_problems(state / EVENTS, progress)
+
+
+def _names(state: Path) -> dict[str, list[str]]:
+    """Return which versions each stored adapter is, as people call them."""
+    names: dict[str, list[str]] = {}
+    with closing(Database(state)) as database, database.read() as connection:
+        for row in versions.routed_rows(connection):
+            if row.deleted_at is None:
+                told = f"{row.tenant}.{row.adapter} version {row.number}"
+                names.setdefault(row.digest, []).append(told)
+    return names
 
 
 def _key_problems(state: Path) -> Iterator[Problem]:

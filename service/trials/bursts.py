@@ -12,8 +12,8 @@ canary's share of the bad ones,
 which is at most 1 on average wherever the mean of f is at most pi: also where a burst hits every
 request of a moment, or falls upon one version as a whole, with the probability pi.
 
-Source: a mean of e-values is one (Vovk and Wang 2021, arXiv 1912.06116); the bet is that of
-`strata` for a single wrong row.
+Source: a mean of e-values is one (Vovk and Wang 2021, arXiv 1912.06116); the bet
+conditions on how many are bad, as Fisher's exact test does.
 
 >>> np.exp(log_gains(30, 30, 0, 270)).round(2).tolist()  # thirty bad ones are as one
 [1.51, 1.96, 2.8, 4.71]

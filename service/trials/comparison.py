@@ -129,7 +129,7 @@ def _figures(trial: Trial, arm: Arm) -> ArmFigures:
         failure_ratio=_share(requests.failed, requests.answered + requests.failed),
         latency_p50_s=p50,
         latency_p95_s=p95,
-        slow_ratio=_share(requests.slow, requests.answered),
+        slow_ratio=_share(requests.slow, requests.timed),
     )
 
 

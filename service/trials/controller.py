@@ -18,6 +18,7 @@ from service.registry.routes import Routes
 from service.trials.comparison import Comparison, compare
 from service.trials.folding import fold
 from service.trials.following import Following
+from service.trials.labels import rows_of_each
 from service.trials.roster import History, Name, Roster, Running
 from service.trials.series import show
 from service.trials.trial import Reason, Trial
@@ -123,6 +124,8 @@ class Controller:
         if routes is self._routes:
             return set()
         before, found = self._running, self._roster.read(routes, self._running)
+        for running in found.values():
+            running.trial.keep(rows_of_each(len(found)))
         begun = [
             running
             for name, running in found.items()
@@ -152,7 +155,7 @@ class Controller:
             return
         if self._mode == "off":
             if not running.told:
-                log.warning("%s.%s: %s", arms.tenant, arms.adapter, comparison.sentence)
+                _warn("is worse", comparison)
             running.told = True
             return
         self._act(running, comparison, comparison.cause)
@@ -169,7 +172,23 @@ class Controller:
         except (RevisionMismatch, Conflict, UnknownTenant, UnknownAdapter, StoreFull):
             return  # somebody was faster, or the disk is full; what holds then is looked at next
         self._metrics.rolled_back(cause)
-        log.warning("%s.%s: rolled back: %s", arms.tenant, arms.adapter, proof.reason)
+        _warn("is rolled back", comparison)
+
+
+def _warn(what: str, comparison: Comparison) -> None:
+    """Log that a version was proven worse, in words and in fields."""
+    arms = comparison.arms
+    named = f"{arms.watched} {arms.tenant}.{arms.adapter} version {arms.canary}"
+    fields = {
+        "tenant": arms.tenant,
+        "adapter": arms.adapter,
+        "version": arms.canary,
+        "against": arms.live,
+        "verdict": comparison.verdict,
+        "cause": comparison.cause,
+    }
+    # `fields` are members of the line, as service/api/logs.py writes it.
+    log.warning("%s %s: %s", named, what, comparison.sentence, extra={"fields": fields})
 
 
 def _by_adapter(running: Iterable[Running]) -> dict[tuple[str, str], list[Trial]]:

@@ -8,7 +8,8 @@ import pyarrow.compute as pc
 
 from service.events.reader import LogBatch
 from service.events.schema import column_of
-from service.trials.trial import Trial
+from service.registry.draw import goes_alone
+from service.trials.trial import Arms, Trial
 
 Trials = Mapping[tuple[str, str], Sequence[Trial]]  # by tenant and adapter
 
@@ -32,6 +33,7 @@ def fold(batch: LogBatch, trials: Trials) -> set[tuple[str, str]]:
                 _fold_predictions(batch, records, trial)
             else:
                 _fold_singles(batch, records, trial)
+            trial.settle()
         told.add(name)
     return told
 
@@ -76,25 +78,49 @@ def _fold_predictions(batch: LogBatch, records: Any, trial: Trial) -> None:
     canary = rows_of(arms.watched, arms.canary)
     live = rows_of("live", arms.live)  # none where live itself is watched
     if len(canary):
-        trial.answered("canary", _seconds(records, canary), len(canary), batch.written_s)
+        seconds, names = _requests(records, canary)
+        alone = _alone(arms, seconds, names)
+        trial.answered("canary", alone, len(canary), batch.written_s, requests=len(seconds))
         for key, name in _named(records, canary):
             trial.said(key, name)
     if len(live):
-        trial.answered("live", _seconds(records, live), len(live), batch.written_s)
-    for key, name in _named(records, rows_of(arms.twin_role, arms.live)):
-        trial.twin(key, name)
+        trial.answered("live", _requests(records, live)[0], len(live), batch.written_s)
+    twins = rows_of(arms.twin_role, arms.live)
+    for rows in np.split(twins, np.flatnonzero(_begins(records, twins))[1:]) if len(twins) else ():
+        told = _named(records, rows)
+        trial.twins([key for key, _ in told], [name for _, name in told])
 
 
-def _seconds(records: Any, rows: Any) -> list[float]:
-    """Return the seconds of each request; its rows stand together, and were answered together."""
-    some = records.select(["time", "request_id", "queue_s", "compute_s"]).take(rows)
+def _requests(records: Any, rows: Any) -> tuple[list[float], list[str]]:
+    """Return the seconds and the id of each request."""
+    firsts = records.select(["request_id", "queue_s", "compute_s"]).take(
+        rows[_begins(records, rows)]
+    )
+    took = pc.add(firsts.column("queue_s"), firsts.column("compute_s"))
+    seconds: list[float] = took.to_numpy(zero_copy_only=False).tolist()
+    return seconds, firsts.column("request_id").to_pylist()
+
+
+def _begins(records: Any, rows: Any) -> Any:
+    """Return which rows begin a request; its rows stand together, and were answered together."""
+    some = records.select(["time", "request_id"]).take(rows)
     asked = some.column("request_id").dictionary_encode().indices.to_numpy(zero_copy_only=False)
     time = some.column("time").cast("int64").to_numpy()
     begins = np.ones(len(rows), np.bool_)
     begins[1:] = (asked[1:] != asked[:-1]) | (time[1:] != time[:-1])
-    took = pc.add(some.column("queue_s"), some.column("compute_s")).to_numpy(zero_copy_only=False)
-    seconds: list[float] = took[begins].tolist()
-    return seconds
+    return begins
+
+
+def _alone(arms: Arms, seconds: list[float], names: list[str]) -> list[float]:
+    """Return the seconds of those requests that were chosen to go without a twin.
+
+    Chosen, not found without one: of a twin that was dropped, the queue was full.
+    """
+    return [
+        took
+        for took, name in zip(seconds, names, strict=True)
+        if goes_alone(arms.tenant, arms.adapter, name)
+    ]
 
 
 def _named(records: Any, rows: Any) -> list[tuple[int, str]]:

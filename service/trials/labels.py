@@ -1,22 +1,23 @@
 """What labels say of a canary and of live: the bets of a trial, and the figures that are shown.
 
 The first label of an answer is bet on, a later one only corrects the figures: a bet cannot be taken
-back. Labels and twins come in any order. What waits for its other half is bounded; the oldest goes.
+back. Labels and twins come in any order. A request is bet on once, by those of its pairs that were
+there together; what comes of it later is shown and not bet on. What is kept is bounded; the oldest
+goes.
 """
 
 import math
-from collections import deque
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
-from service.trials import odds, pairs, strata
+from service.trials import pairs
 from service.trials.wealth import Reals, Wealth
 
-TWINS_MAX = 100_000  # of one trial; beyond it the oldest twins are forgotten, and never paired
-OTHERS_MAX = 4_096  # rows of live that wait for one of the canary
-_WITH_TWIN = 16  # rows of live beside one pair, at most
-_STRATUM = 4  # rows of each in a stratum, at least,
-_STRATUM_LIVE = 64  # and of live at most
+ROWS_MAX = 500_000  # that all trials of a process keep together, of which each gets its part,
+ROWS_MIN = 2_000  # and no less than this
+
+_KINDS = 5  # of rows that are kept
+_CODES = 1 << 16  # classes of an adapter, at most
 
 _Value = TypeVar("_Value")
 _Real = TypeVar("_Real", float, Reals)
@@ -67,22 +68,22 @@ class Tally:
     right: int = 0
 
 
-@dataclass(slots=True)
-class Bets:
-    """What is bet in one direction: that the canary is worse, or that it is better."""
-
-    by_pairs: Wealth = field(default_factory=lambda: Wealth(pairs.BETTORS))
-    by_strata: Wealth = field(default_factory=lambda: Wealth(odds.BETTORS))
-
-
 @dataclass(frozen=True, slots=True)
 class _Awaited:
     """A labelled answer of the canary whose twin has not come: the first label, and the last."""
 
-    label: str
+    label: int  # its code, as the next
     right: bool
-    label_now: str
+    label_now: int
     right_now: bool
+
+
+@dataclass(slots=True)
+class _Lot:
+    """Pairs of one request that are not bet on yet."""
+
+    rows: int = 0
+    behind: int = 0  # those that the canary alone had wrong, less those that live alone had
 
 
 class Labels:
@@ -91,46 +92,63 @@ class Labels:
     def __init__(self, *, drawn: bool = False) -> None:
         """Labels that are `drawn` are of answers that chance chose, and of nothing else."""
         self._drawn = drawn
-        self.worse = Bets()
-        self.better = Bets()
+        self.worse = Wealth(pairs.BETTORS)
+        self.better = Wealth(pairs.BETTORS)
         self.canary = Tally()
         self.live = Tally()
         self.table = Table()
-        self._twins: dict[int, str] = {}  # what live said, by the key of the canary's answer
+        self._kept_max = ROWS_MAX // _KINDS
+        self._codes: dict[str, int] = {}  # of classes
+        # What live said, by the key of the canary's answer: the request's number and the code.
+        self._twins: dict[int, int] = {}
         self._awaited: dict[int, _Awaited] = {}  # labels without a twin so far
         self._known: dict[int, int] = {}  # labelled answers: the canary's right, and its twin
         self._known_live: dict[int, bool] = {}
-        self._with_twins: deque[bool] = deque(maxlen=OTHERS_MAX)  # live's rows, for pairs,
-        self._live_rows: deque[bool] = deque(maxlen=OTHERS_MAX)  # and for strata: was it wrong?
-        self._canary_rows: deque[bool] = deque(maxlen=OTHERS_MAX)
+        self._lots: dict[int, _Lot] = {}  # by request
+        self._settled: dict[int, None] = {}  # requests that were bet on
 
-    def twin(self, key: int, said: str) -> bool:
-        """Take what live said of the text of a canary's answer; return whether it was awaited."""
+    def keep(self, rows_max: int) -> None:
+        """Keep no more rows than so many; forget the oldest."""
+        self._kept_max = max(1, rows_max // _KINDS)
+        for kept in self._every():
+            if len(kept) > self._kept_max:
+                newest = list(kept.items())[-self._kept_max :]
+                kept.clear()  # and its memory, which deleting keys one by one would keep
+                kept.update(newest)
+
+    @property
+    def kept(self) -> int:
+        """Return how many rows are kept."""
+        return sum(len(kept) for kept in self._every())
+
+    def _every(self) -> tuple[dict[int, Any], ...]:
+        return (self._twins, self._awaited, self._known, self._known_live, self._settled)
+
+    def twin(self, key: int, said: str, request: int) -> None:
+        """Take what live said of the text of a canary's answer, one of a request's."""
         awaited = self._awaited.pop(key, None)
-        _keep(self._twins, key, said)
-        if awaited is None:
-            return False
-        self._bet(awaited.right, said == awaited.label)
-        self._enter(key, awaited.right_now, said == awaited.label_now)
-        return True
+        code = self._code(said)
+        self._keep(self._twins, key, request * _CODES + code)
+        if awaited is not None:
+            self._pair(request, awaited.right, code == awaited.label)
+            self._enter(key, awaited.right_now, code == awaited.label_now)
 
     def of_canary(self, key: int, label: str, *, right: bool) -> None:
         """Take the label of an answer of the canary."""
-        said = self._twins.get(key)
+        code, twin = self._code(label), self._twins.get(key)
         known = self._known.get(key)
         if known is not None:
-            self._correct(key, known, label, right, said)
+            self._correct(key, known, code, right, twin)
             return
         self.canary.labelled += 1
         self.canary.right += right
-        _keep(self._known, key, int(right))
-        self._canary_rows.append(not right)
-        self._stratify()
-        if said is None:
-            _keep(self._awaited, key, _Awaited(label, right, label, right))
+        self._keep(self._known, key, int(right))
+        if twin is None:
+            self._keep(self._awaited, key, _Awaited(code, right, code, right))
         else:
-            self._bet(right, said == label)
-            self._enter(key, right, said == label)
+            request, said = divmod(twin, _CODES)
+            self._pair(request, right, said == code)
+            self._enter(key, right, said == code)
 
     def of_live(self, key: int, *, right: bool) -> None:
         """Take the label of an answer of live's own."""
@@ -141,10 +159,16 @@ class Labels:
             return
         self.live.labelled += 1
         self.live.right += right
-        _keep(self._known_live, key, right)
-        self._with_twins.append(not right)
-        self._live_rows.append(not right)
-        self._stratify()
+        self._keep(self._known_live, key, right)
+
+    def settle(self) -> None:
+        """Bet on the requests of which pairs came since the last time, once on each for good."""
+        lots, self._lots = self._lots, {}
+        for request, lot in lots.items():
+            self._keep(self._settled, request, None)
+            behind = lot.behind / lot.rows
+            self.worse.bet(pairs.log_gains(behind))
+            self.better.bet(pairs.log_gains(-behind))
 
     @property
     def pairs_count(self) -> bool:
@@ -179,44 +203,39 @@ class Labels:
         spread = variance(table.live_right, table.rows) + variance(own.right, own.labelled)
         return ahead, math.sqrt(spread)
 
+    def _code(self, name: str) -> int:
+        return self._codes.setdefault(name, len(self._codes))
+
     def _enter(self, key: int, right: bool, twin_right: bool) -> None:
         self._known[key] = int(right) + 4 * (_RIGHT if twin_right else _WRONG)
         self.table.add(right, twin_right)
 
-    def _bet(self, right: bool, twin_right: bool) -> None:
-        count = min(_WITH_TWIN, len(self._with_twins))
-        others = [self._with_twins.popleft() for _ in range(count)]
-        mean = sum(others) / count if count else 0.0
-        wrong, twin_wrong = float(not right), float(not twin_right)
-        self.worse.by_pairs.bet(pairs.log_gains(wrong, twin_wrong, mean, count))
-        # Signs turned: right answers instead of wrong ones.
-        self.better.by_pairs.bet(pairs.log_gains(1.0 - wrong, 1.0 - twin_wrong, 1.0 - mean, count))
-
-    def _stratify(self) -> None:
-        """Bet on a stratum as soon as there are rows enough, whatever they say."""
-        canary, live = self._canary_rows, self._live_rows
-        if len(canary) < _STRATUM or len(live) < _STRATUM:
+    def _pair(self, request: int, right: bool, twin_right: bool) -> None:
+        """Take a pair for the bet on its request, unless that is made."""
+        if request in self._settled:
             return
-        mine = sum(canary.popleft() for _ in range(_STRATUM))
-        rows = min(_STRATUM_LIVE, len(live))
-        others = sum(live.popleft() for _ in range(rows))
-        self.worse.by_strata.bet(strata.log_gains(mine, _STRATUM, others, rows))
-        right = (_STRATUM - mine, _STRATUM, rows - others, rows)
-        self.better.by_strata.bet(strata.log_gains(*right))
+        lot = self._lots.setdefault(request, _Lot())
+        lot.rows += 1
+        lot.behind += twin_right - right
 
-    def _correct(self, key: int, known: int, label: str, right: bool, said: str | None) -> None:
+    def _correct(self, key: int, known: int, label: int, right: bool, twin: int | None) -> None:
         """Let the figures follow a later label."""
-        was_right, twin = bool(known & 1), known >> 2
+        was_right, was_twin = bool(known & 1), known >> 2
         self.canary.right += right - was_right
-        if twin == _NONE:
+        if was_twin == _NONE:
             self._known[key] = int(right)
             awaited = self._awaited.get(key)
             if awaited is not None:
                 self._awaited[key] = replace(awaited, label_now=label, right_now=right)
             return
-        twin_right = twin == _RIGHT if said is None else said == label
-        self.table.add(was_right, twin == _RIGHT, -1)
+        twin_right = was_twin == _RIGHT if twin is None else twin % _CODES == label
+        self.table.add(was_right, was_twin == _RIGHT, -1)
         self._enter(key, right, twin_right)
+
+    def _keep(self, kept: dict[int, _Value], key: int, value: _Value) -> None:
+        kept[key] = value
+        if len(kept) > self._kept_max:
+            del kept[next(iter(kept))]
 
 
 def variance(right: _Real, rows: _Real) -> _Real:
@@ -226,7 +245,10 @@ def variance(right: _Real, rows: _Real) -> _Real:
     return variance
 
 
-def _keep(kept: dict[int, _Value], key: int, value: _Value) -> None:
-    kept[key] = value
-    if len(kept) > TWINS_MAX:
-        del kept[next(iter(kept))]
+def rows_of_each(trials: int) -> int:
+    """Return how many rows each of so many trials may keep.
+
+    >>> [rows_of_each(trials) for trials in (1, 10, 10_000)]
+    [500000, 50000, 2000]
+    """
+    return max(ROWS_MIN, ROWS_MAX // max(trials, 1))

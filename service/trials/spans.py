@@ -1,7 +1,8 @@
 """A trial's requests in spans of time: how many, how many failed, how many were slow.
 
 A span begins with a request and ends with the first one that was written ten seconds later or more,
-by the log's own times: so whoever reads the log again makes the same spans of it.
+or as much earlier where the clock was set back, by the log's own times: so whoever reads the log
+again makes the same spans of it.
 """
 
 from collections import deque
@@ -26,12 +27,14 @@ class Requests:
     failed: int = 0
     slow: int = 0
     rows: int = 0  # texts or images that were answered
+    timed: int = 0  # those that tell of latency
     seconds: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLE))
 
 
 @dataclass(slots=True)
 class _Span:
     answered: int = 0
+    timed: int = 0
     failed: int = 0
     slow: int = 0
 
@@ -48,16 +51,23 @@ class Spans:
         self._open: dict[Arm, _Span] = {"canary": _Span(), "live": _Span()}
         self._since_s: float | None = None
 
-    def answered(self, arm: Arm, seconds: Sequence[float], rows: int, written_s: float) -> bool:
-        """Take requests that were answered, by the seconds of each; say whether a span ended."""
+    def answered(
+        self, arm: Arm, count: int, seconds: Sequence[float], rows: int, written_s: float
+    ) -> bool:
+        """Take requests that were answered; say whether a span ended.
+
+        `seconds` are of those that tell of latency: of the canary's, the ones without a twin.
+        """
         ended = self._turn(written_s)
         slow = sum(each > self.objective_s for each in seconds)
         whole, span = self.of[arm], self._open[arm]
-        whole.answered += len(seconds)
+        whole.answered += count
+        whole.timed += len(seconds)
         whole.slow += slow
         whole.rows += rows
         whole.seconds.extend(seconds)
-        span.answered += len(seconds)
+        span.answered += count
+        span.timed += len(seconds)
         span.slow += slow
         return ended
 
@@ -72,12 +82,12 @@ class Spans:
         """Bet on the span that has ended, if it has, and begin another."""
         if self._since_s is None:
             self._since_s = written_s
-        if written_s - self._since_s < SPAN_S:
+        if abs(written_s - self._since_s) < SPAN_S:  # a clock may be set back, by an hour say
             return False
         self._since_s = written_s
         canary, live = self._open["canary"], self._open["live"]
         self._open = {"canary": _Span(), "live": _Span()}
         asked, other = canary.answered + canary.failed, live.answered + live.failed
         self.failures.bet(bursts.log_gains(canary.failed, asked, live.failed, other))
-        self.latency.bet(bursts.log_gains(canary.slow, canary.answered, live.slow, live.answered))
+        self.latency.bet(bursts.log_gains(canary.slow, canary.timed, live.slow, live.timed))
         return True

@@ -6,19 +6,19 @@ proven worse, and by what.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from service.trials.labels import Bets, Labels
+from service.trials.labels import Labels
 from service.trials.spans import Arm, Spans
-from service.trials.wealth import Wealth
 
 Measure = Literal["accuracy", "failures", "latency"]
 Reason = Literal["accuracy", "failures", "latency", "quarantine"]
 MEASURES: tuple[Measure, ...] = ("accuracy", "failures", "latency")
 
-# How alpha is shared out. By pairs most is seen, and a union bound adds nothing for the others.
-PARTS = {"pairs": 0.7, "strata": 0.15, "failures": 0.1, "latency": 0.05}
+# How alpha is shared out, as a union bound: accuracy is what canaries fail by.
+PARTS: dict[Measure, float] = {"accuracy": 0.85, "failures": 0.1, "latency": 0.05}
 _LOG_PARTS = {name: math.log10(part) for name, part in PARTS.items()}
 _AGREEING_MAX = 4_096  # answers of the canary that wait for their twins
 
@@ -77,10 +77,27 @@ class Trial:
         """By which measure the canary was found worse; once it is, it stays."""
         self._proof = -math.log10(alpha)
         self._said: dict[int, str] = {}
+        self._requests = 0
 
-    def answered(self, arm: Arm, seconds: list[float], rows: int, written_s: float) -> None:
-        """Take requests that were answered."""
-        if self.spans.answered(arm, seconds, rows, written_s):
+    def keep(self, rows_max: int) -> None:
+        """Keep no more rows than so many."""
+        self.labels.keep(rows_max)
+
+    def answered(
+        self,
+        arm: Arm,
+        seconds: list[float],
+        rows: int,
+        written_s: float,
+        *,
+        requests: int | None = None,
+    ) -> None:
+        """Take requests that were answered, with the seconds of those that tell of latency.
+
+        `requests` is how many they are; None: all of them tell.
+        """
+        count = len(seconds) if requests is None else requests
+        if self.spans.answered(arm, count, seconds, rows, written_s):
             self._judge()
 
     def failed(self, arm: Arm, count: int, written_s: float) -> None:
@@ -94,19 +111,23 @@ class Trial:
         if len(self._said) > _AGREEING_MAX:
             del self._said[next(iter(self._said))]
 
-    def twin(self, key: int, name: str) -> None:
-        """Take what live said of the same text."""
+    def twins(self, keys: Sequence[int], names: Sequence[str]) -> None:
+        """Take what live said of the texts of one request; `settle` bets."""
+        self._requests += 1
+        for key, name in zip(keys, names, strict=True):
+            self._twin(key, name)
+
+    def _twin(self, key: int, name: str) -> None:
         said = self._said.pop(key, None)
         if said is not None:
             self.agreement.rows += 1
             self.agreement.same += said == name
-        if self.labels.twin(key, name):
-            self._judge()
+        self.labels.twin(key, name, self._requests)
 
     def labelled(
         self, arm: Arm, key: int, label: str, *, right: bool, predicted_s: float, audit: bool
     ) -> None:
-        """Take a label; one for an answer from before the trial is none of its own.
+        """Take a label, for `settle`; one for an answer from before the trial is none of its own.
 
         Of a live version only audited answers count: drawn at random, whatever was answered.
         """
@@ -116,6 +137,10 @@ class Trial:
             self.labels.of_canary(key, label, right=right)
         else:
             self.labels.of_live(key, right=right)
+
+    def settle(self) -> None:
+        """Bet on what labels told since the last time: at the end of each frame of the log."""
+        self.labels.settle()
         self._judge()
 
     @property
@@ -129,24 +154,21 @@ class Trial:
         Of each measure, -log10(alpha) and more is proof.
         """
         if measure == "failures":
-            return self._weighed(self.spans.failures, "failures")
-        if measure == "latency":
-            return self._weighed(self.spans.latency, "latency")
-        return self._of(self.labels.worse)
+            wealth = self.spans.failures
+        elif measure == "latency":
+            wealth = self.spans.latency
+        else:
+            wealth = self.labels.worse
+        if measure == "accuracy" and not self.labels.pairs_count:
+            return _LOG_PARTS[measure]  # as at the beginning
+        return float(wealth.log10()) + _LOG_PARTS[measure]
 
     @property
     def evidence_of_better(self) -> float:
         """Return the evidence that the canary is more accurate than live."""
-        return self._of(self.labels.better)
-
-    def _of(self, bets: Bets) -> float:
-        by_strata = self._weighed(bets.by_strata, "strata")
         if not self.labels.pairs_count:
-            return by_strata
-        return max(by_strata, self._weighed(bets.by_pairs, "pairs"))
-
-    def _weighed(self, wealth: Wealth, part: str) -> float:
-        return float(wealth.log10()) + _LOG_PARTS[part]
+            return _LOG_PARTS["accuracy"]
+        return float(self.labels.better.log10()) + _LOG_PARTS["accuracy"]
 
     def _judge(self) -> None:
         if self.proven is not None:

@@ -51,6 +51,11 @@ def sentence_of(
             f"{canary} neither fails nor lags more often than {live} as far as is known; of its"
             f" accuracy {labelled} labels say too little."
         )
+    if not trial.labels.table.rows:
+        return (
+            f"Nothing can be proven of the accuracy of {canary.lower()}: {live} answered none of"
+            f" the texts of its {labelled} labels. Pairing (`TENANTRY_CANARY_PAIRING`) lets it."
+        )
     return f"{canary} is neither proven worse than {live} nor better, after {labelled} labels."
 
 
@@ -70,7 +75,8 @@ def _why(
     slow = of["canary"].slow
     return (
         f"exceeds {trial.spans.objective_s:g} s more often than {live}: {slow} of its"
-        f" {of['canary'].answered} requests did, and {of['live'].slow} of {of['live'].answered}."
+        f" {of['canary'].timed} requests without a twin did, and {of['live'].slow} of"
+        f" {of['live'].timed}."
     )
 
 

@@ -3,7 +3,7 @@
 Each starts with 1 and bets in a way of their own, again and again. Where the canary is no worse, no
 bet gains on average, given what was seen before it; so neither does the weighted mean of all of
 them, and by Ville's inequality it ever reaches 1 / alpha with probability alpha at most, however
-often one looks. What is bet on stands in `pairs`, `strata` and `bursts`; this is the purse.
+often one looks. What is bet on stands in `pairs` and `bursts`; this is the purse.
 
 Source: Ville 1939; mixtures of bets, Robbins 1970; e-processes, Ramdas, Gruenwald, Vovk and Shafer
 2023 (arXiv 2210.01948).

@@ -2,9 +2,11 @@
 
 import pytest
 
-from service.api.comparison import EXAMPLE
+from service.api.comparison import EXAMPLE, ComparisonRoute
 from service.api.comparison_document import ComparisonDocument
 from service.registry.records import Proof
+from service.trials.comparison import Comparison, compare
+from service.trials.trial import Arms, Trial
 from tests.contract.test_wire_native import check_document, check_problem
 from tests.fakes.service import FakeService
 from tests.fixtures_service import MakeService
@@ -39,6 +41,35 @@ async def test_of_a_canary_of_which_nothing_is_known_that_is_said(service: FakeS
         told = check_document(await client.get(COMPARISON), 200, ComparisonDocument)
     assert (told["verdict"], told["trial"]) == ("collecting", None)
     assert (told["live"], told["canary"], told["percent"], told["revision"]) == (1, 2, 12.5, 1)
+
+
+class Known:
+    """Knows one trial of an adapter, which may be over."""
+
+    def __init__(self, live: int, canary: int) -> None:
+        self._versions = canary, live
+
+    def comparison(self, tenant: str, adapter: str) -> Comparison | None:
+        arms = Arms(tenant, adapter, *self._versions, 1, 0.0)
+        trial = Trial(arms, alpha=0.01, objective_s=0.5)
+        trial.quarantined = True
+        return compare(trial, 12.5)
+
+
+@pytest.mark.parametrize(
+    ("arms", "verdict"),
+    [((1, 2), "worse"), ((3, 2), "collecting"), ((1, 3), "collecting")],
+    ids=["of both", "of the live version before", "of the canary before"],
+)
+def test_a_verdict_stands_beside_the_versions_that_it_is_of(
+    service: FakeService, arms: tuple[int, int], verdict: str
+) -> None:
+    rollout = {"live": 1, "canary": {"version": 2, "percent": 12.5}}
+    service.registry.set_rollout("acme", "support", rollout, None, "ann")
+    route = ComparisonRoute(service.registry, Known(*arms), "off")
+    told = route._document("acme", "support")
+    assert told["verdict"] == verdict
+    assert (told["trial"] is None) == (verdict == "collecting")
 
 
 async def test_a_rollback_is_told_of_until_somebody_changes_the_rollout(

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.api.middleware import OPERATOR_PATHS
 from service.api.permissions import FREE_PATHS
+from service.errors import AdapterUnreadable
 from tests.contract.test_wire_native import PREDICT, TEXTS, check_problem
 from tests.fakes.service import FakeService
 from tests.fixtures_service import MakeService
@@ -218,6 +219,58 @@ async def test_an_unforeseen_error_is_logged_with_its_request_and_told_to_nobody
     assert "internals" in str(failure.exc_info[1])
     assert failure.message == "request"
     assert vars(failure)["fields"]["request_id"] == "mine-1"
+
+
+@pytest.mark.parametrize(
+    ("path", "document", "status"),
+    [
+        (PREDICT, TEXTS, 500),
+        ("/v1/tenants/acme/adapters/support/versions/1/predict", TEXTS, 500),
+        ("/tei/acme.support/predict", {"inputs": "a"}, 424),
+        ("/classify", {"model": "acme.support", "input": "a"}, 500),
+    ],
+)
+async def test_a_damaged_adapter_is_named_to_its_caller_and_its_file_in_the_log_alone(
+    service: FakeService,
+    caplog: pytest.LogCaptureFixture,
+    path: str,
+    document: dict[str, object],
+    status: int,
+) -> None:
+    digest = service.publish("acme", "support").digest
+    (service.state / "store/adapters" / digest[7:9] / digest[7:] / "identity.json").unlink()
+    with pytest.raises(AdapterUnreadable) as caught:
+        service.registry.load_adapter(digest, service.bundle.manifest)
+    service.batcher.error = caught.value
+    async with service.client() as client:
+        answer = await client.post(path, json=document)
+    assert answer.status_code == status
+    told = f"acme.support version 1: the adapter {digest} cannot be read: No such file or directory"
+    assert told in answer.text
+    for secret in ("identity.json", "store/", str(service.state), "Errno"):
+        assert secret not in answer.text
+    [line] = [record for record in caplog.records if record.message == "request"]
+    fields = vars(line)["fields"]
+    assert line.levelno == logging.ERROR
+    assert (fields["tenant"], fields["adapter"], fields["digest"]) == ("acme", "support", digest)
+    assert fields["version"] == 1
+    assert fields["code"] == "adapter-unreadable"
+    assert str(service.state) in fields["cause"], "whoever repairs it looks for the file"
+
+
+async def test_a_failure_is_logged_with_its_adapter_and_safe_words_alone(
+    service: FakeService, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.publish("acme", "support")
+    async with service.client() as client:
+        for error in (OSError(5, "Input/output error"), RuntimeError("quotes a text")):
+            service.batcher.error = error
+            assert (await client.post(PREDICT, json=TEXTS)).status_code == 500
+    system, bug = [vars(one)["fields"] for one in caplog.records if one.message == "request"]
+    assert system["cause"] == "[Errno 5] Input/output error"
+    assert "cause" not in bug
+    for fields in (system, bug):
+        assert (fields["tenant"], fields["adapter"]) == ("acme", "support")
 
 
 @pytest.mark.parametrize(("wanted", "lines"), [("off", 1), ("errors", 1), ("all", 4)])

@@ -12,6 +12,7 @@ import pytest
 
 from service.engine.bundle import Bundle
 from service.events.reader import LogReader
+from service.registry.draw import goes_alone
 from tests.fakes.faults import ADAPTER, TENANT, Service, serving, upload
 from tests.fakes.packages import files_of, labels_of, metadata_of, zip_of
 from tests.fakes.patience import until
@@ -133,13 +134,15 @@ def test_a_canary_that_is_no_worse_stays(bundle: Bundle, tmp_path: Path) -> None
         trial = seen["trial"]
         labelled = [trial["arms"][arm]["labelled"] for arm in ("canary", "live")]
         assert sum(labelled) == 300
-        assert trial["paired"] == labelled[0]
+        assert 0.7 * labelled[0] < trial["paired"] < labelled[0], "one in eight goes alone"
         difference = trial["differences"]["accuracy"]
         assert difference["lower"] < 0.0 < difference["upper"]
         assert difference["paired"]
     paired = [one for one in events(state, "prediction") if one["role"] == "paired"]
     canary = [one for one in events(state, "prediction") if one["role"] == "canary"]
-    assert {one["prediction_id"] for one in paired} == {one["prediction_id"] for one in canary}
+    with_twin = [one for one in canary if not goes_alone("acme", "mail", one["request_id"])]
+    assert {one["prediction_id"] for one in paired} == {one["prediction_id"] for one in with_twin}
+    assert trial["arms"]["canary"]["requests"] == len(canary)
     assert {one["version"] for one in paired} == {1}
 
 

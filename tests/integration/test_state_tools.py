@@ -125,6 +125,7 @@ def test_every_kind_of_damage_is_named(closed: Path) -> None:
     told = found(closed)
     assert len(told) == 4
     assert "adapter_model.safetensors was altered" in told[0]
+    assert re.match(r"store: sha256:[0-9a-f]{64}: [a-z]+\.[a-z]+ version \d+: ", told[0])
     assert "is missing" in told[1]
     assert told[2].startswith(f"{KEY_FILE}: it is missing: restore it from a backup")
     assert told[3].startswith(f"events/{segment.parent.name}/{segment.name}: damaged in")

@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 
 from service.api.estate import ADAPTERS_MAX, NAMED_MAX, TENANTS_MAX, survey
 from service.registry.records import Canary, Rollout, Route, TenantSettings
@@ -116,3 +117,32 @@ def test_quarantined_versions_count_as_out_of_service_where_requests_are_sent_to
     assert routes.count_answering(()) == 0
     assert routes.count_answering(["b.inbox.1!"]) == 1
     assert routes.count_answering(["b.inbox.2!", "of a deleted one"]) == 0
+
+
+def test_what_cannot_be_read_is_named_as_what_is_out_of_service_is() -> None:
+    routes = Routes({"b": TenantRoutes(adapters={"inbox": adapter("b", "inbox")})})
+    estate = survey(routes, (), {}, ["b.inbox.2!", "sha256:deleted"])
+    assert estate.unreadable == ("b.inbox.2", "sha256:deleted")
+    assert (estate.unreadable_count, estate.quarantined_count) == (2, 0)
+    assert estate.tenants[0].adapters[0].unreadable == (2,)
+
+
+def test_rollouts_that_the_controller_made_are_told_for_a_day() -> None:
+    now = datetime(2025, 3, 31, 12, tzinfo=UTC)
+
+    def made(tenant: str, actor: str | None, hours_ago: float) -> TenantRoutes:
+        at = (now - timedelta(hours=hours_ago)).isoformat(timespec="microseconds")
+        rollout = Rollout(tenant, "x", 3, 1, None, actor, at)
+        return TenantRoutes(adapters={"x": AdapterRoutes(rollout, {}, {}, None, None)})
+
+    routes = Routes(
+        {
+            "a": made("a", "controller", 2.0),
+            "b": made("b", "controller", 1.0),
+            "c": made("c", "controller", 25.0),
+            "d": made("d", "admin", 1.0),
+            "e": made("e", None, 1.0),
+        }
+    )
+    assert [one.tenant for one in survey(routes, (), {}, (), now).rollbacks] == ["b", "a"]
+    assert survey(routes, (), {}).rollbacks == ()

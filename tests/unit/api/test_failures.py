@@ -3,11 +3,11 @@ import asyncio
 import pytest
 from prometheus_client import CollectorRegistry
 
-from service.api.call import ClientLeft
+from service.api.call import Call, ClientLeft
 from service.api.failures import FailedRequests, Watched
 from service.errors import AdapterUnreadable, DeadlinePassed, QueueFull, TenantLimited
 from service.events.records import Failure
-from service.metrics import Metrics
+from service.metrics import Metrics, Objectives
 from service.registry.records import Logged, Role, Route, TenantSettings
 from tests.fakes.event_log import FakeEventLog
 
@@ -37,8 +37,12 @@ class Made:
         ]
 
 
-def run(made: Made, error: BaseException | None, role: Role = "canary") -> None:
-    with Watched(made, route_of(role), 1):
+def run(
+    made: Made, error: BaseException | None, role: Role = "canary", given_ms: str | None = None
+) -> None:
+    headers = {} if given_ms is None else {b"x-timeout-ms": given_ms.encode()}
+    call = Call(headers, 0.0, "request", [])
+    with Watched(made, route_of(role), 1, call, Objectives(default_s=0.5)):
         if error is not None:
             raise error
 
@@ -66,6 +70,19 @@ def test_what_is_not_our_fault_is_not_noted(error: BaseException) -> None:
         run(made, error)
     run(made, None)
     assert made.told() == []
+
+
+@pytest.mark.parametrize(("given_ms", "noted"), [("1", 0), ("499", 0), ("500", 1), (None, 1)])
+def test_a_caller_who_gave_less_time_than_the_objective_is_no_failure_of_ours(
+    given_ms: str | None, noted: int
+) -> None:
+    made = Made()
+    with pytest.raises(DeadlinePassed):
+        run(made, DeadlinePassed("x"), given_ms=given_ms)
+    assert len(made.told()) == noted
+    with pytest.raises(QueueFull):
+        run(made, QueueFull("x"), given_ms=given_ms)
+    assert made.told() == [("canary", "queue-full", 1)]
 
 
 def test_they_are_counted_by_role_and_code_and_told_once() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.lately import Lately, Result
+from service.api.lately import Lately, Level, Result, Unreadable, level_of
 
 RESULTS: tuple[Result, ...] = ("answered", "refused", "failed")
 
@@ -24,11 +24,13 @@ def test_a_minute_has_what_came_in_it_and_a_young_process_less() -> None:
     assert (young.seconds, young.answered, young.refused, young.failed) == (30.0, 1, 1, 0)
     whole = lately.minute(64.9)
     assert (whole.seconds, whole.requests, whole.texts) == (60.0, 3, 3)
-    assert whole.by_tenant == {"acme": 2}
+    assert whole.by_tenant.keys() == {"acme"}
+    acme = whole.by_tenant["acme"]
+    assert (acme.requests, acme.answered, acme.failed, acme.texts) == (2, 1, 1, 3)
     later = lately.minute(65.0)
     assert (later.answered, later.refused, later.failed) == (0, 0, 1)
-    assert lately.minute(124.9).requests == 0
-    assert lately.texts == {"acme": 3}, "that count goes on"
+    gone = lately.minute(124.9)
+    assert (gone.requests, gone.by_tenant) == (0, {})
 
 
 def test_a_failure_has_no_latency_that_would_flatter_the_answers() -> None:
@@ -81,5 +83,56 @@ def test_the_sums_are_those_of_a_list_of_everything(
     for result in RESULTS:
         assert getattr(minute, result) == sum(one[1] == result for one in kept)
     assert minute.texts == sum(one[3] for one in kept if one[1] == "answered")
-    assert minute.by_tenant["a"] == sum(one[2] == "a" for one in kept)
+    assert minute.by_tenant.keys() == {one[2] for one in kept if one[2] is not None}
+    for name, tally in minute.by_tenant.items():
+        own = [one for one in kept if one[2] == name]
+        for result in RESULTS:
+            assert getattr(tally, result) == sum(one[1] == result for one in own)
+        assert tally.texts == sum(one[3] for one in own if one[1] == "answered")
     assert sum(minute.bins) == minute.answered
+
+
+def test_nothing_is_kept_of_tenants_that_ask_no_more() -> None:
+    lately = Lately(0.0)
+    for second in range(1_000):
+        lately.note(second, "answered", 0.01, f"tenant-{second}", 1)
+    assert len(lately.minute(999.0).by_tenant) == 60
+
+
+@pytest.mark.parametrize(("seconds", "late"), [(0.4, 0), (0.6, 1), (53.0, 1)])
+def test_an_answer_beyond_the_objective_is_late(seconds: float, late: int) -> None:
+    lately = Lately(0.0)
+    lately.note(1.0, "answered", seconds, "acme", 1)
+    lately.note(1.0, "failed", 60.0, "acme", 0)
+    lately.note(1.0, "refused", 60.0, "acme", 0)
+    assert lately.minute(1.0).by_tenant["acme"].late(0.5) == late
+
+
+@pytest.mark.parametrize(
+    ("answered", "late", "failed", "level"),
+    [
+        (0, 0, 0, "good"),
+        (100, 0, 0, "good"),
+        (100, 4, 0, "good"),
+        (100, 5, 0, "warn"),
+        (100, 25, 0, "bad"),
+        (999, 0, 1, "warn"),
+        (95, 0, 5, "bad"),
+        (0, 0, 1, "bad"),
+    ],
+)
+def test_failures_and_late_answers_are_trouble_by_their_share(
+    answered: int, late: int, failed: int, level: Level
+) -> None:
+    assert level_of(answered, late, failed) == level
+
+
+def test_what_was_unreadable_is_remembered_for_a_minute_and_not_without_bound() -> None:
+    unreadable = Unreadable()
+    unreadable.note(None, 0.0)
+    for number in range(200):
+        unreadable.note(f"sha256:{number}", float(number))
+    unreadable.note("sha256:150", 199.5)
+    assert unreadable.lately(199.9)[-1] == "sha256:150"
+    assert len(unreadable.lately(199.9)) == 60
+    assert unreadable.lately(300.0) == []

@@ -1,19 +1,24 @@
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 from service.api.status_page import StatusPage
-from service.registry.records import Rollout, Route
+from service.errors import AdapterQuarantined, AdapterUnreadable
+from service.registry.records import Proof, Rollout, Route, TenantSettings
 from service.registry.routes import AdapterRoutes, Routes, TenantRoutes
 from service.settings import Settings
+from service.trials.comparison import Comparison, compare
+from service.trials.trial import Arms, Trial
 from tests.fakes.service import ADMIN_KEY, FakeService, bearer
 from tests.fixtures_service import MakeService
 
 pytestmark = pytest.mark.anyio
 
 VOID = {"meta", "br"}
+TEXTS = {"inputs": ["a"]}
 
 
 class Page(HTMLParser):
@@ -31,6 +36,7 @@ class Page(HTMLParser):
         self.refresh: str | None = None
         self.figures: dict[str, str] = {}  # of the tiles, by name
         self.numbers: list[str] = []  # of the table of tenants
+        self.marked: list[tuple[str, str]] = []  # classes and texts
         self._figure = self._kind = ""
         self.feed(text)
         assert self.open == []
@@ -56,11 +62,12 @@ class Page(HTMLParser):
         self.text += data
         if not self.open or not data.strip():
             return
+        self.marked.append((self._kind, data))
         if self.open[-1] == "dt":
             self._figure = data
         elif self._kind == "figure":
             self.figures[self._figure] = data
-        elif self.open[-1] == "td" and self._kind == "number":
+        elif self.open[-1] == "td" and self._kind.startswith("number"):
             self.numbers.append(data)
 
 
@@ -124,7 +131,9 @@ async def test_the_status_page_names_what_is_out_of_service(service: FakeService
     second = service.publish("acme", "support", seed=1, live=False)
     out = replace(service.batcher.status(), quarantined=(first.digest, second.digest))
     service.batcher.status = lambda: out  # type: ignore[method-assign]
-    text = (await page(service, "/")).text
+    shown = await page(service, "/")
+    text = shown.text
+    assert ("badge warn", "in trouble: 1 version cannot answer") in shown.marked
     assert "2 out of service" in text
     for told in (
         "acme.support.1",
@@ -142,14 +151,102 @@ async def test_the_status_page_shows_the_last_minute_by_tenant(service: FakeServ
         for _ in range(3):
             await client.post("/v1/tenants/acme/adapters/support/predict", json={"inputs": ["a"]})
         await client.post("/v1/tenants/acme/adapters/support/predict", json={"inputs": ["a", "b"]})
-        await client.post("/v1/tenants/acme/adapters/support/predict", json={})
+        service.batcher.error = AdapterQuarantined("out of service")
+        await client.post("/v1/tenants/acme/adapters/support/predict", json={"inputs": ["a"]})
         service.batcher.error = RuntimeError("a bug")
         await client.post("/v1/tenants/zoo/adapters/support/predict", json={"inputs": ["a"]})
     shown = await page(service, "/")
     assert shown.figures["Failed (5xx)"] == "1"
     assert shown.figures["Refused (4xx)"] == "1"
     assert shown.figures["Latency, p50"].endswith(" ms")
-    assert shown.numbers == ["4", "5", "1", "0"], "requests and texts, of acme and then of zoo"
+    acme, zoo = ["4", "0", "0", "1", "5"], ["0", "0", "1", "0", "0"]
+    assert shown.numbers == acme + zoo, "ok, slow, failed, refused and texts"
+    assert "of the last minute" in shown.text
+
+
+async def test_failures_turn_the_page_red_and_say_whose_they_are(service: FakeService) -> None:
+    service.publish("acme", "support")
+    service.publish("zoo", "support")
+    well = await page(service, "/")
+    assert ("badge good", "serving") in well.marked
+    async with service.client() as client:
+        for tenant, error in (("acme", None), ("acme", None), ("zoo", RuntimeError("a bug"))):
+            service.batcher.error = error
+            await client.post(f"/v1/tenants/{tenant}/adapters/support/predict", json=TEXTS)
+    shown = await page(service, "/")
+    assert ("badge bad", "failing: 33.3% failed") in shown.marked
+    assert ("badge bad", "failing") in shown.marked, "in the tenant's row"
+    assert shown.marked.count(("badge good", "v1 live")) == 1, "that of acme"
+    assert ("number bad", "1") in shown.marked
+    assert "33.3% of the requests" in shown.text
+    assert "1 tenant answered badly" in shown.text
+    assert "zoo: 1 of 1 failed, 0 late" in shown.text
+
+
+async def test_one_dead_tenant_among_many_answers_is_no_green_page(service: FakeService) -> None:
+    service.publish("acme", "support")
+    answers = service.app.shared.answers
+    for _ in range(999):
+        answers._lately.note(time.monotonic(), "answered", 0.01, "acme", 1)
+    answers._lately.note(time.monotonic(), "failed", 0.01, "zoo", 0)
+    shown = await page(service, "/")
+    assert ("badge warn", "in trouble: 0.1% failed") in shown.marked
+    assert "zoo: 1 of 1 failed, 0 late" in shown.text
+
+
+async def test_late_answers_turn_the_page_red_by_the_objective_of_their_class(
+    service_with: MakeService,
+) -> None:
+    service = service_with(class_latency_objectives=("gold=0.000000001",))
+    service.publish("acme", "support")
+    async with service.client() as client:
+        await client.post("/v1/tenants/acme/adapters/support/predict", json=TEXTS)
+        assert ("badge good", "serving") in (await page(service, "/")).marked
+        gold = TenantSettings.model_validate({"class": "gold"})
+        service.registry.put_tenant("acme", gold, "tests")
+    shown = await page(service, "/")
+    assert ("badge bad", "failing: 100.0% answered late") in shown.marked
+    assert "100.0% of the answers are late" in shown.text
+    assert shown.numbers == ["0", "1", "0", "0", "1"]
+
+
+async def test_the_status_page_names_what_cannot_be_read(service: FakeService) -> None:
+    version = service.publish("acme", "support")
+    service.batcher.error = AdapterUnreadable(f"the adapter {version.digest} cannot be read")
+    async with service.client() as client:
+        await client.post("/v1/tenants/acme/adapters/support/predict", json=TEXTS)
+    shown = await page(service, "/")
+    assert "1 unreadable" in shown.text
+    assert "acme.support.1" in shown.text
+    assert ("badge bad", "v1 live, unreadable") in shown.marked
+
+
+async def test_what_the_controller_did_is_told(service: FakeService) -> None:
+    for seed in range(2):
+        service.publish("acme", "support", seed=seed, live=False)
+    document = {"live": 1, "canary": {"version": 2, "percent": 5}}
+    seen = service.registry.set_rollout("acme", "support", document, None, "tests")
+    service.registry.take_out_canary(seen, Proof("accuracy: worse", {}), "controller")
+    shown = await page(service, "/")
+    assert "Rolled back by the controller" in shown.text
+    assert "version 1 is live" in shown.text
+    assert "/v1/tenants/acme/adapters/support/rollout/comparison" in shown.links
+
+
+async def test_a_canary_s_verdict_stands_beside_it(service: FakeService) -> None:
+    for seed in range(2):
+        service.publish("acme", "support", seed=seed, live=False)
+    document = {"live": 1, "canary": {"version": 2, "percent": 5}}
+    service.registry.set_rollout("acme", "support", document, None, "tests")
+
+    def shown(live: int) -> Page:
+        arms = Arms("acme", "support", 2, live, 1, 0.0)
+        known = compare(Trial(arms, alpha=0.01, objective_s=0.5), 5.0)
+        return Page(bytes(_page_of(service, Known(known)).page("x").body).decode())
+
+    assert "Version 2 has answered too little" in shown(1).text
+    assert ("badge", "collecting") in shown(1).marked
+    assert "Version 2 has answered" not in shown(7).text, "of another live version"
 
 
 async def test_what_was_not_measured_is_not_shown_as_nothing(service: FakeService) -> None:
@@ -272,19 +369,39 @@ async def test_a_large_estate_makes_a_page_of_bounded_size(service: FakeService)
         for number in range(10_000)
     }
     large = Routes(routes, service.bundle.digest)
-    status_page = StatusPage(
-        lambda: large,
+    status_page = _page_of(service, routes=lambda: large)
+    answer = status_page.page("http://localhost:8000")
+    text = Page(bytes(answer.body).decode()).text
+    assert "10,000 tenants, 10,000 adapters, 10,000 versions; shown are the 50 busiest" in text
+    assert len(answer.body) < 50_000
+
+
+class Known:
+    """Knows one comparison, and says it of everything."""
+
+    def __init__(self, known: Comparison) -> None:
+        self.known = known
+
+    def comparison(self, tenant: str, adapter: str) -> Comparison | None:
+        assert (tenant, adapter) == ("acme", "support")
+        return self.known
+
+
+def _page_of(
+    service: FakeService,
+    trials: Known | None = None,
+    routes: Callable[[], Routes] | None = None,
+) -> StatusPage:
+    return StatusPage(
+        routes or service.registry.routes,
         service.batcher,
         service.bundle,
         service.lifecycle,
         service.app.shared.answers,
         Settings(bundle=service.state, state=service.state),
         None,
+        trials,
     )
-    answer = status_page.page("http://localhost:8000")
-    text = Page(bytes(answer.body).decode()).text
-    assert "10,000 tenants, 10,000 adapters, 10,000 versions; shown are the 50 busiest" in text
-    assert len(answer.body) < 50_000
 
 
 def _adapters(tenant: str) -> dict[str, AdapterRoutes]:

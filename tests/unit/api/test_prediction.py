@@ -30,6 +30,7 @@ from service.events.ids import reference
 from service.events.text_figures import TextFigures, figures_of
 from service.limits import TenantLimits
 from service.metrics import Metrics
+from service.registry.draw import goes_alone
 from service.registry.records import Rates, Route, TenantSettings
 from service.usage import Rows, UsageBook
 from tests.fakes.asgi import FakeReceive, call_with
@@ -268,6 +269,23 @@ async def test_live_answers_beside_the_canary_unless_it_is_told_not_to(
     await asyncio.sleep(0)
     assert [route.role for _, route, _ in parts.notes.shadows] == roles
     assert predicted.route.version == 3
+
+
+async def test_one_request_in_eight_of_the_canary_goes_without_its_twin_as_its_id_says() -> None:
+    twin = route_of(version=1, digest="sha256:s", role="paired")
+    parts = Parts(route_of(role="canary", shadows=(twin,)))
+    alone = []
+    for number in range(80):
+        call = replace(call_with(), request_id=f"request-{number}")
+        before = len(parts.notes.shadows)
+        await parts.predict(call, "one")
+        await asyncio.sleep(0)
+        if len(parts.notes.shadows) == before:
+            alone.append(call.request_id)
+    assert alone == [
+        name for number in range(80) if goes_alone("acme", "support", name := f"request-{number}")
+    ]
+    assert 4 <= len(alone) <= 18
 
 
 async def test_a_request_that_fails_by_our_fault_is_noted_with_its_version_and_others_are_not() -> (

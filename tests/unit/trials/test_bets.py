@@ -2,56 +2,46 @@
 
 import doctest
 import math
-from itertools import product
 from types import ModuleType
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from service.trials import bursts, intervals, pairs, strata, wealth
-from service.trials.odds import BETTORS, ODDS
+from service.registry import draw as registry_draw
+from service.trials import bursts, intervals, labels, pairs, wealth
+from service.trials.odds import ODDS
 from service.trials.wealth import Bettors, Wealth
 
 SHARES = st.floats(0.0, 1.0)
 
 
-@pytest.mark.parametrize("module", [bursts, intervals, pairs, strata, wealth])
+@pytest.mark.parametrize("module", [bursts, intervals, labels, pairs, wealth, registry_draw])
 def test_the_examples_are_right(module: ModuleType) -> None:
     found = doctest.testmod(module)
     assert (found.failed, found.attempted > 0) == (0, True)
 
 
-@given(law=st.lists(st.floats(0.001, 1.0), min_size=4, max_size=4), others=st.integers(0, 16))
-def test_by_pairs_nobody_gains_where_the_canary_is_wrong_no_more_often(
-    law: list[float], others: int
-) -> None:
+@given(law=st.lists(st.floats(0.001, 1.0), min_size=4, max_size=4))
+def test_by_pairs_nobody_gains_where_the_canary_is_wrong_no_more_often(law: list[float]) -> None:
     both, canary, live, neither = np.array(law) / sum(law)
     canary, live = sorted((canary, live))  # however their errors hang together
-    alone = both + live  # live's rate is the same on other rows
-    mean = np.zeros(len(pairs.BETTORS))
-    for (c, twin), chance in {(1, 1): both, (1, 0): canary, (0, 1): live, (0, 0): neither}.items():
-        for wrong in range(others + 1):
-            law_of_others = (
-                math.comb(others, wrong) * alone**wrong * (1 - alone) ** (others - wrong)
-            )
-            gains = np.exp(pairs.log_gains(float(c), float(twin), wrong / max(others, 1), others))
-            mean += chance * law_of_others * gains
+    mean = (both + neither) * np.exp(pairs.log_gains(0.0))
+    mean += canary * np.exp(pairs.log_gains(1.0)) + live * np.exp(pairs.log_gains(-1.0))
     assert (mean <= 1.0 + 1e-9).all()
 
 
-@given(
-    canary=st.integers(1, 5), live=st.integers(1, 6), wrong=SHARES, less=SHARES,
-)  # fmt: skip
-@settings(deadline=None)
-def test_by_strata_nobody_gains_where_the_canary_is_wrong_no_more_often(
-    canary: int, live: int, wrong: float, less: float
+@given(rows=st.integers(1, 50), apart=st.floats(0.0, 0.5))
+def test_by_pairs_nobody_gains_where_requests_are_of_domains_whose_differences_cancel(
+    rows: int, apart: float
 ) -> None:
-    mean = np.zeros(len(ODDS))
-    for mine, others in product(range(canary + 1), range(live + 1)):
-        chance = _binomial(canary, mine, wrong * less) * _binomial(live, others, wrong)
-        mean += chance * np.exp(strata.log_gains(mine, canary, others, live))
+    mean = np.zeros(len(pairs.BETTORS))
+    for worse, better in ((apart, 0.0), (0.0, apart)):  # the whole request is of one domain
+        for lost in range(rows + 1):
+            chance = _binomial(rows, lost, max(worse, better))
+            behind = lost / rows if worse else -lost / rows
+            mean += 0.5 * chance * np.exp(pairs.log_gains(behind))
     assert (mean <= 1.0 + 1e-9).all()
 
 
@@ -94,21 +84,17 @@ def test_arrays_of_trials_are_bet_on_as_single_ones_are() -> None:
     together = bursts.log_gains(bad, whole, np.array([1.0, 0.0, 3.0]), np.array([90.0, 90.0, 90.0]))
     for row, (mine, others) in enumerate(((0, 1), (2, 0), (5, 3))):
         assert np.allclose(together[row], bursts.log_gains(mine, 9, others, 90))
-    c, twin = np.array([1.0, 0.0]), np.array([0.0, 1.0])
-    rows = pairs.log_gains(c, twin, np.array([0.5, 0.25]), np.array([4.0, 16.0]))
-    assert np.allclose(rows[1], pairs.log_gains(0.0, 1.0, 0.25, 16))
+    rows = pairs.log_gains(np.array([1.0, -0.25]))
+    assert np.allclose(rows[1], pairs.log_gains(-0.25))
 
 
 def test_wealth_reaches_a_hundred_in_few_of_many_fair_games() -> None:
     draw = np.random.default_rng(1)
-    many = Wealth(BETTORS, (2_000,))
+    many = Wealth(pairs.BETTORS, (2_000,))
     reached = np.zeros(2_000, np.bool_)
     for _ in range(400):
-        wrong = draw.random((2_000, 2)) < 0.3
-        one = strata.log_gains(1, 1, 0, 1)
-        other = strata.log_gains(0, 1, 1, 1)
-        tells = wrong[:, :1] != wrong[:, 1:]
-        many.bet(np.where(tells, np.where(wrong[:, :1], one, other), 0.0))
+        wrong = (draw.random((2_000, 2)) < 0.3).astype(np.float64)
+        many.bet(pairs.log_gains(wrong[:, 0] - wrong[:, 1]))
         reached |= many.log10() >= 2.0
     assert 0 < reached.sum() <= 20
 

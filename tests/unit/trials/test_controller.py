@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from service.events.reader import LogReader
 from service.metrics import Metrics
+from service.registry.draw import goes_alone
 from service.registry.records import TenantSettings
 from service.registry.registry import Registry
 from service.trials.controller import ACTOR, Controller, Mode
@@ -63,6 +65,11 @@ class World:
             "ids": ids,
             "revision": revision,
             "compute_s": took_s,
+            "request_id": next(
+                name
+                for name in (f"request-{self.asked}-{number}" for number in count())
+                if goes_alone("acme", "support", name) == (canary and twin is None)
+            ),
         }
         role, version = ("canary", CANARY) if canary else ("live", LIVE)
         self.log.predictions(None, _of(said), version=version, role=role, **common)
@@ -130,10 +137,31 @@ def test_a_canary_that_is_wrong_is_taken_out_and_live_stays(world: World) -> Non
     assert line.after["evidence"]["canary"]["accuracy"] == 0.0
     assert line.after["evidence"]["evidence_log10"]["accuracy"] >= 2.0
     assert line.before["canary"] == {"version": 2, "percent": 50.0}
-    count = world.metrics.registry.get_sample_value
-    assert count("tenantry_automatic_rollbacks_total", {"reason": "accuracy"}) == 1
+    value = world.metrics.registry.get_sample_value
+    assert value("tenantry_automatic_rollbacks_total", {"reason": "accuracy"}) == 1
     controller.tick()
     assert controller.comparison("acme", "support") is None
+
+
+@pytest.mark.parametrize(("mode", "told"), [("off", "is worse"), ("canary", "is rolled back")])
+def test_the_log_says_which_canary_is_worse(
+    world: World, caplog: pytest.LogCaptureFixture, mode: Mode, told: str
+) -> None:
+    controller = world.controller(mode)
+    world.put_up()
+    until_worse(controller, lambda: world.round("delivery"))
+    controller.tick()
+    [line] = [record for record in caplog.records if record.name == "service.trials.controller"]
+    expected = f"canary acme.support version 2 {told}: Version 2 is less accurate than version 1"
+    assert line.getMessage().startswith(expected)
+    assert vars(line)["fields"] == {
+        "tenant": "acme",
+        "adapter": "support",
+        "version": 2,
+        "against": 1,
+        "verdict": "worse",
+        "cause": "accuracy",
+    }
 
 
 def test_shadows_and_what_was_forced_stay(world: World) -> None:
@@ -194,6 +222,22 @@ def test_a_canary_that_says_the_same_stays(world: World) -> None:
     assert (found.canary.accuracy, found.live.accuracy) == (0.8, 0.8)
     assert found.accuracy is not None
     assert found.accuracy.interval.point == 0.0
+
+
+def test_without_pairs_nothing_is_said_of_accuracy(world: World) -> None:
+    controller = world.controller("canary")
+    revision = world.put_up()
+    for _ in range(60):
+        for canary in (True, False):
+            said = "delivery" if canary else "refund"
+            world.label(world.answer(said, canary=canary), "refund")
+    controller.tick()
+    assert world.registry.rollout("acme", "support").revision == revision
+    found = controller.comparison("acme", "support")
+    assert found is not None
+    assert found.verdict == "no_difference_yet"
+    assert found.sentence.startswith("Nothing can be proven of the accuracy of version 2")
+    assert found.evidence["accuracy"] < 0.0
 
 
 def test_complaints_alone_take_no_canary_out(world: World) -> None:
@@ -405,8 +449,8 @@ def test_of_two_controllers_the_second_finds_it_done(world: World) -> None:
     second.tick()
     assert verdict_of(second) == "worse"
     assert world.registry.rollout("acme", "support").revision == revision
-    count = world.metrics.registry.get_sample_value
-    assert count("tenantry_automatic_rollbacks_total", {"reason": "accuracy"}) == 1
+    value = world.metrics.registry.get_sample_value
+    assert value("tenantry_automatic_rollbacks_total", {"reason": "accuracy"}) == 1
 
 
 class _Stale:
