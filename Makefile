@@ -92,6 +92,10 @@ format: $(VENV)/.installed ## rewrites the sources in the house style
 docs: $(VENV)/.installed ## docs/reference, made from the code
 	@$(BIN)/python -m docs.generate
 
+.PHONY: grafana
+grafana: $(VENV)/.installed ## dashboards, rules and routes, made from grafana/
+	@$(BIN)/python -m grafana.generate
+
 # Resolves everything but the GPU's packages anew, without installing it. A local version (torch's
 # +cpu) names one index's build, so only the public part is kept.
 .PHONY: lock
