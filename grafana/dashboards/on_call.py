@@ -176,8 +176,9 @@ def _requests(slo: Slo) -> Section:
                 graph(
                     "Failures, by route",
                     "Share of each route's requests that ended in a 5xx, callers' own short"
-                    " deadlines among them, which no budget counts. The line is what the objective allows of"
-                    " the rest. One route: that protocol; all: the machine, see saturation.",
+                    " deadlines among them, which no budget counts. The line is what the objective"
+                    " allows of the rest. One route: that protocol; all: the machine, see"
+                    " saturation.",
                     (
                         Query(f"{failed} / ({by_route} > 0)", "{{route}}"),
                         Query(f"vector({allowed:.9g})", "objective: at most"),
