@@ -88,6 +88,10 @@ format: $(VENV)/.installed ## rewrites the sources in the house style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+.PHONY: gameday
+gameday: $(VENV)/.installed ## incidents on real processes, and who is told: 20 minutes
+	@exec $(BIN)/python -m examples.gameday
+
 .PHONY: docs
 docs: $(VENV)/.installed ## docs/reference, made from the code
 	@$(BIN)/python -m docs.generate

@@ -205,7 +205,6 @@ _EVERY = (
             Expected("TenantryDiskFilling"),
             Expected("TenantryEventsDropped"),
         ),
-        may=(Expected("TenantryErrorBudgetBurn"),),  # labels are refused with 503
     ),
     Incident(
         name="sidecar dead",
