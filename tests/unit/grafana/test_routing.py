@@ -10,8 +10,8 @@ from grafana.alertmanager.inhibitions import OF_A_DEAD_SERVICE, documents, inhib
 from grafana.alertmanager.routing import alertmanager_yaml
 from grafana.generate import ROOM
 from grafana.slo import LIMITS, SLO, parse, read
+from tests.contract.test_alert_rules import BUDGETS
 from tests.needs import needs_program
-from tests.unit.grafana.test_rules import BUDGETS
 
 AMTOOL = needs_program("amtool")
 CONFIG = ROOM / "alertmanager" / "alertmanager.yml"
