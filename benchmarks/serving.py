@@ -19,12 +19,12 @@ from benchmarks.connection import Connection, request_bytes
 from benchmarks.engine import Engine, chosen_provider
 from benchmarks.http_work import PER_REQUEST, Work, make_work
 from benchmarks.latency import Latencies, Lone, lone_requests, open_loop, pooled
-from benchmarks.report import Bar, Report, Rows, arguments, publish
+from benchmarks.over_http import measure
+from benchmarks.report import Bar, Report, Rows, arguments
 from benchmarks.rounds import Contestant, Rates, interleave, show, timed
-from benchmarks.servers import Server, ServerFailed, free_port, stop_with_us, tenantry
+from benchmarks.servers import Server, ServerFailed, free_port, tenantry
 from benchmarks.tenancy import publish_all
-from benchmarks.texts import banking_texts_or_skip
-from benchmarks.wrk import LoadFailed, find_wrk, load, write_requests
+from benchmarks.wrk import load, write_requests
 from service.engine.adapter import Adapter
 from service.engine.bundle import Bundle
 
@@ -257,17 +257,7 @@ def main() -> None:
     """Run the benchmark."""
     parser = arguments("The service over HTTP, against its engine and other servers.")
     parser.add_argument("--no-baselines", action="store_true", help="leave peft and infinity out")
-    options = parser.parse_args()
-    words = banking_texts_or_skip(256 if options.quick else 2048)
-    try:
-        find_wrk()
-    except LoadFailed as error:
-        sys.stderr.write(f"skipped: {error}\n")
-        return
-    stop_with_us()
-    with ExitStack() as stack:
-        report = run(options, words, stack)
-    publish(report, options)
+    measure(parser.parse_args(), run)
 
 
 if __name__ == "__main__":

@@ -20,12 +20,12 @@ from benchmarks.bundles import QUERY_VALUE, exported
 from benchmarks.engine import chosen_provider
 from benchmarks.event_log import Added, MeasuredServer
 from benchmarks.http_work import make_work
-from benchmarks.report import Bar, Report, Rows, arguments, publish
+from benchmarks.over_http import measure
+from benchmarks.report import Bar, Report, Rows, arguments
 from benchmarks.rounds import show
-from benchmarks.servers import Server, free_port, stop_with_us
+from benchmarks.servers import Server, free_port
 from benchmarks.tenancy import publish_all
-from benchmarks.texts import banking_texts_or_skip
-from benchmarks.wrk import LoadFailed, find_wrk, load, write_requests
+from benchmarks.wrk import load, write_requests
 from service.api.call import begin_call
 from service.batching.traces import TracedPart, TracedPass
 from service.tracing.notes import Note, PassNote, RequestNote, Trace
@@ -289,17 +289,7 @@ def run(options: argparse.Namespace, words: list[str], stack: ExitStack) -> Repo
 
 def main() -> None:
     """Run the benchmark."""
-    options = arguments("What recording traces costs.").parse_args()
-    words = banking_texts_or_skip(256 if options.quick else 2048)
-    try:
-        find_wrk()
-    except LoadFailed as error:
-        sys.stderr.write(f"skipped: {error}\n")
-        return
-    stop_with_us()
-    with ExitStack() as stack:
-        report = run(options, words, stack)
-    publish(report, options)
+    measure(arguments("What recording traces costs.").parse_args(), run)
 
 
 if __name__ == "__main__":

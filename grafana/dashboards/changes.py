@@ -44,39 +44,32 @@ def rollouts() -> Builder[Panel]:
 
 def rollbacks() -> Builder[Panel]:
     """Return the versions that the service took out by itself."""
-    return table_of(
+    return _of_versions(
         "Automatic rollbacks",
         "Canaries that the service took out by itself, and why. Nobody needs to act at once; who"
         " rolled it out must know.",
-        (
-            Value(
-                _latest("tenantry_automatic_rollback_timestamp_seconds", f"{VERSION}, reason"),
-                "When",
-                "dateTimeFromNow",
-            ),
-            Label("tenant", "Tenant", _TENANT),
-            Label("adapter", "Adapter"),
-            Label("version", "Version"),
-            Label("reason", "Reason"),
-        ),
-        nothing="none, as far as the sidecar knows",
-        sort="When",
+        "tenantry_automatic_rollback_timestamp_seconds",
     )
 
 
 def triggers() -> Builder[Panel]:
     """Return the latest retrain triggers."""
-    return table_of(
+    return _of_versions(
         "Retrain triggers",
         "When the sidecar last asked for new training, and why. Each went to the webhook, if one"
         " is configured, with its evidence. The same adapter again and again: its data changes"
         " faster than it is trained.",
+        "tenantry_retrain_trigger_timestamp_seconds",
+    )
+
+
+def _of_versions(title: str, about: str, timestamp: str) -> Builder[Panel]:
+    """Return what happened to versions, and for which reason, latest first."""
+    return table_of(
+        title,
+        about,
         (
-            Value(
-                _latest("tenantry_retrain_trigger_timestamp_seconds", f"{VERSION}, reason"),
-                "When",
-                "dateTimeFromNow",
-            ),
+            Value(_latest(timestamp, f"{VERSION}, reason"), "When", "dateTimeFromNow"),
             Label("tenant", "Tenant", _TENANT),
             Label("adapter", "Adapter"),
             Label("version", "Version"),

@@ -1,14 +1,9 @@
 """Requests that ended in a 5xx, for the log: counted here, and told now and then.
 
-They are no predictions, and a version that fails fails often: so the log gets one event a version,
-code and interval, which says how many there were. A crash loses the last interval's.
+They are no predictions, and a version that fails fails often.
 """
 
-import asyncio
-import time
-from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import random
 from types import TracebackType
@@ -16,22 +11,14 @@ from typing import Protocol
 
 from service.api.call import Call, ClientLeft
 from service.api.problems import problem_of
+from service.api.tally import Log, Tally
 from service.events.predictions import Role
-from service.events.records import DurableEvent, Failure
+from service.events.records import Failure
 from service.metrics import Metrics, Objectives
 from service.registry.records import Route
 
-EVERY_S = 5.0
 _FAULTS_OF_OURS = 500  # the status from which on they are
 _TIMEOUT = 504
-
-
-class Log(Protocol):
-    """Keeps events; `service.events.log` has the real one."""
-
-    def append(self, events: Sequence[DurableEvent]) -> "Future[None]":
-        """Write events; the future is done when they are on disk."""
-        ...
 
 
 class Noting(Protocol):
@@ -93,7 +80,7 @@ class _Of:
     code: str
 
 
-class FailedRequests:
+class FailedRequests(Tally[_Of]):
     """Counts them by version, role and code; for one event loop."""
 
     def __init__(
@@ -106,12 +93,23 @@ class FailedRequests:
         random: Callable[[], float] = random,
     ) -> None:
         """`backbone` is the bundle's digest; where not `enabled`, the log is told nothing."""
-        self._log = log
-        self._metrics = metrics
-        self._backbone = backbone
+
+        def event(of: _Of, count: int, now_s: float) -> Failure:
+            return Failure(
+                of.tenant,
+                of.adapter,
+                of.version,
+                of.digest,
+                backbone,
+                of.role,
+                of.code,
+                count,
+                now_s,
+            )
+
+        super().__init__(log, metrics, event)
         self._enabled = enabled
         self._random = random
-        self._waiting: Counter[_Of] = Counter()
 
     def note(self, route: Route, code: str, inputs: int) -> None:
         """Count a request of so many inputs."""
@@ -119,38 +117,6 @@ class FailedRequests:
             return
         # As often as a request leaves something in the log, so that shares of both are right.
         if self._random() < 1.0 - (1.0 - route.settings.log.sample) ** inputs:
-            of = _Of(route.tenant, route.adapter, route.version, route.digest, route.role, code)
-            self._waiting[of] += 1
-
-    def tell(self) -> None:
-        """Give the log what was counted since the last time; never blocks."""
-        waiting, self._waiting = self._waiting, Counter()
-        if not waiting:
-            return
-        now_s = time.time()
-        events = [
-            Failure(
-                of.tenant,
-                of.adapter,
-                of.version,
-                of.digest,
-                self._backbone,
-                of.role,
-                of.code,
-                count,
-                now_s,
+            self.count(
+                _Of(route.tenant, route.adapter, route.version, route.digest, route.role, code)
             )
-            for of, count in waiting.items()
-        ]
-
-        def settle(done: "Future[None]") -> None:
-            if done.exception() is not None:
-                self._metrics.events_dropped("disk", len(events))
-
-        self._log.append(events).add_done_callback(settle)
-
-    async def keep_telling(self, every_s: float = EVERY_S) -> None:
-        """Tell at intervals, until cancelled."""
-        while True:
-            await asyncio.sleep(every_s)
-            self.tell()
