@@ -1,6 +1,6 @@
 """The service over a fake batcher, made anew for each test."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,10 +16,20 @@ class MakeService(Protocol):
     def __call__(self, **settings: Any) -> FakeService: ...
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """The event loop of asynchronous tests."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+async def lasting_loop(anyio_backend: str) -> AsyncIterator[None]:  # noqa: ARG001
+    """One event loop until the session ends, for tests of gRPC.
+
+    A process has one completion queue for all of grpc.aio; what is in it when a loop is closed
+    comes to the next one and fails it.
+    """
+    yield  # noqa: PT022
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.fixtures_service import MakeService
 SECRET = "canary-0c7f"  # in every text, label, group and name that is sent
 BASE = "/v1/tenants/acme/adapters/support"
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("lasting_loop")]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.fakes.service import ADMIN_KEY, ORIGIN, FakeService, bearer
 from tests.fakes.waiting import until
 from tests.fixtures_service import MakeService
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("lasting_loop")]
 
 NATIVE = "/v1/tenants/acme/adapters/support/predict"
 OIP_INPUTS = [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["a"]}]

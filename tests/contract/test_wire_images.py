@@ -28,7 +28,7 @@ from tests.fakes.rpc import serving_rpc
 from tests.fakes.service import FakeService
 from tests.fixtures_service import MakeService
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("lasting_loop")]
 
 PATH = "/v1/tenants/acme/adapters/support/predict"
 OIP = "/v2/models/acme.support"

@@ -41,7 +41,7 @@ from tests.fakes.service import ADMIN_KEY, FakeService
 from tests.fakes.waiting import until
 from tests.fixtures_service import MakeService
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("lasting_loop")]
 
 MODEL = "acme.support"
 Tensor = ModelInferRequest.InferInputTensor

@@ -22,7 +22,7 @@ PREDICT = "/v1/tenants/acme/adapters/support/predict"
 TEXTS = {"inputs": ["a secret text"]}
 FORM = re.compile("00-([0-9a-f]{32})-([0-9a-f]{16})-(0[01])")
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("lasting_loop")]
 
 
 def context(flags: str = "01") -> dict[str, str]:
