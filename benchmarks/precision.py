@@ -94,7 +94,8 @@ def full_shapes(bundle: Bundle) -> Shapes:
     """Return the shapes of the inputs of the pass that is timed, on OpenVINO."""
     texts, numbers = batches(LENGTH, SLOTS)[0]
     bank = HostBank(bundle.manifest, SLOTS)
-    leases = [bank.lease(slot, RANK) for slot in range(1, SLOTS + 1)]
+    adapters = random_adapters(bundle.manifest, SLOTS, RANK)
+    leases = [bank.write(slot, adapter) for slot, adapter in enumerate(adapters, 1)]
     grid = OPENVINO.shaping.grid(bundle)
     planned = plan([LENGTH] * len(texts), numbers, grid, SLOTS)
     feed = make_feed(planned, texts, numbers, leases, 0, OPENVINO.shaping.layout)

@@ -12,6 +12,7 @@ import torch
 
 from exporter.class_names import own_names
 from exporter.errors import UnreadableModel, UnsupportedModel
+from exporter.precision.answers import answers_of
 from exporter.proof import (
     Reference,
     Sample,
@@ -20,7 +21,6 @@ from exporter.proof import (
     mean_state,
     prepare,
     random_samples,
-    run_all,
     tokens_per_second,
 )
 from exporter.source import LoadedModel
@@ -85,11 +85,11 @@ def prove_dedicated(
     forward = Forward(bundle, runtime)
     members = [Member(adapter, runtime.write(1, adapter))]
     prepared = prepare(bundle, samples)
-    mixed, embeddings = run_all(forward, prepared, [0] * len(samples), members)
+    mixed = answers_of(forward, prepared, [0] * len(samples), members)
     done(2, _STEPS)
-    alone = [run_all(forward, [one], [0], members)[0][0] for one in prepared]
+    alone = [answers_of(forward, [one], [0], members).probabilities[0] for one in prepared]
     done(3, _STEPS)
-    parity = compare([reference], mixed, alone, embeddings)
+    parity = compare([reference], mixed.probabilities, alone, list(mixed.embeddings))
     speed = tokens_per_second(forward, members, manifest.image)
     done(4, _STEPS)
     return parity.model_copy(update={"adapters": 0}), speed

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
 
+from exporter.precision.answers import answers_of
 from exporter.source import LoadedModel, loaded_for
 from service.engine.adapter import Adapter, FloatArray, read_adapter, read_tensors
 from service.engine.bundle import Bundle, ImageInput, Manifest, Parity
@@ -218,54 +219,17 @@ def prove(
     ]
     numbers = [index % len(configs) for index in range(len(texts))]
     tokens = prepare(bundle, texts)
-    mixed, embeddings = run_all(forward, tokens, numbers, members)
+    mixed = answers_of(forward, tokens, numbers, members)
     done(len(configs) + 1, len(configs) + 3)
     alone = [
-        run_all(forward, [text], [0], [members[number]])[0][0]
+        answers_of(forward, [text], [0], [members[number]]).probabilities[0]
         for text, number in zip(tokens, numbers, strict=True)
     ]
     done(len(configs) + 2, len(configs) + 3)
-    parity = compare(references, mixed, alone, embeddings)
+    parity = compare(references, mixed.probabilities, alone, list(mixed.embeddings))
     speed = tokens_per_second(forward, members, manifest.image)
     done(len(configs) + 3, len(configs) + 3)
     return parity, speed
-
-
-def run_all(
-    forward: Forward,
-    tokens: Sequence[Prepared],
-    numbers: Sequence[int],
-    members: Sequence[Member],
-) -> tuple[list[FloatArray], list[FloatArray]]:
-    """Answer all texts or images in shared passes; return probabilities and embeddings of each.
-
-    A text whose numbers are not finite gives NaN.
-    """
-    probabilities: dict[int, FloatArray] = {}
-    embeddings: dict[int, FloatArray] = {}
-    left = list(range(len(tokens)))
-    while left:
-        planned = plan(
-            [len(tokens[i]) for i in left],
-            [numbers[i] for i in left],
-            forward.runtime.grid,
-            len(members),
-        )
-        answered = forward.run(
-            planned, [tokens[i] for i in left], [numbers[i] for i in left], members
-        )
-        for at, index in enumerate(answered.indices):
-            row = answered.probabilities[at]
-            adapter = members[numbers[left[index]]].adapter
-            assert adapter is not None, "the proof asks adapters alone"
-            count = len(adapter.labels)
-            nothing = np.full(count, np.nan, dtype=np.float32)
-            probabilities[left[index]] = nothing if row is None else row
-            embeddings[left[index]] = answered.embeddings[at]
-        gone = set(answered.indices)
-        left = [text for index, text in enumerate(left) if index not in gone]
-    order = range(len(tokens))
-    return [probabilities[i] for i in order], [embeddings[i] for i in order]
 
 
 def tokens_per_second(

@@ -8,9 +8,9 @@ import numpy as np
 from service.engine.adapter import Adapter, FloatArray
 from service.engine.bundle import Bundle
 from service.engine.forward import Forward, Member
-from service.engine.packing import plan
 from service.engine.pixels import Prepared
 from service.engine.runtime import Runtime
+from service.engine.stream import answer_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +39,25 @@ class Asked:
 
     def answer(self, inputs: Sequence[Prepared], numbers: Sequence[int]) -> Answers:
         """Answer all inputs in shared passes; `numbers[i]` is the adapter of `inputs[i]`."""
-        probabilities: dict[int, FloatArray] = {}
-        embeddings: dict[int, FloatArray] = {}
-        pooled: dict[int, FloatArray] = {}
-        left = list(range(len(inputs)))
-        while left:
-            here, whose = [inputs[i] for i in left], [numbers[i] for i in left]
-            lengths = [len(each) for each in here]
-            planned = plan(lengths, whose, self.forward.runtime.grid, len(self.members))
-            answered = self.forward.run(planned, here, whose, self.members)
-            for at, index in enumerate(answered.indices):
-                row = answered.probabilities[at]
-                adapter = self.members[whose[index]].adapter
-                assert adapter is not None, "the bare backbone is not asked"
-                nothing = np.full(len(adapter.labels), np.nan, dtype=np.float32)
-                probabilities[left[index]] = nothing if row is None else row
-                embeddings[left[index]] = answered.embeddings[at]
-                pooled[left[index]] = answered.pooled[at]
-            gone = set(answered.indices)
-            left = [each for at, each in enumerate(left) if at not in gone]
-        order = range(len(inputs))
-        return Answers(
-            [probabilities[i] for i in order],
-            np.stack([embeddings[i] for i in order]),
-            np.stack([pooled[i] for i in order]),
-        )
+        return answers_of(self.forward, inputs, numbers, self.members)
+
+
+def answers_of(
+    forward: Forward,
+    inputs: Sequence[Prepared],
+    numbers: Sequence[int],
+    members: Sequence[Member],
+) -> Answers:
+    """Answer all inputs in shared passes; `numbers[i]` is the member that `inputs[i]` is for."""
+    rows = answer_all(forward, inputs, numbers, members).rows
+    probabilities = []
+    for row, number in zip(rows, numbers, strict=True):
+        adapter = members[number].adapter
+        assert adapter is not None, "the bare backbone is not asked"
+        nothing = np.full(len(adapter.labels), np.nan, dtype=np.float32)
+        probabilities.append(nothing if row.probabilities is None else row.probabilities)
+    return Answers(
+        probabilities,
+        np.stack([row.embedding for row in rows]),
+        np.stack([row.pooled for row in rows]),
+    )

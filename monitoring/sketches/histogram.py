@@ -66,12 +66,17 @@ def length_quantile(counts: IntArray, share: float) -> float:
     The middle of the bin where the row of rank ceil(share * n) is: exact below 32, within 1/33
     of it up to 2**16. NaN without rows.
     """
+    found = quantile_bin(counts, share)
+    return NAN if found is None else float(_LENGTH_LOW[found] + _LENGTH_HIGH[found]) / 2
+
+
+def quantile_bin(counts: IntArray, share: float) -> int | None:
+    """Return the bin where the row of rank ceil(share * n) is; None without rows."""
     total = int(counts.sum())
     if not total:
-        return NAN
+        return None
     rank = max(1, math.ceil(share * total))
-    found = int(np.searchsorted(np.cumsum(counts), rank))
-    return float(_LENGTH_LOW[found] + _LENGTH_HIGH[found]) / 2
+    return int(np.searchsorted(np.cumsum(counts), rank))
 
 
 def _lengths() -> tuple[IntArray, IntArray]:

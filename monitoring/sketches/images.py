@@ -4,14 +4,13 @@ Bins are fixed for ever, so that histograms of any two times add up. The size of
 side of the square with as many pixels: sqrt(width x height).
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from monitoring.rows import Images, IntArray
-from monitoring.sketches.histogram import LENGTH_BINS, length_bins, length_quantile
+from monitoring.sketches.histogram import LENGTH_BINS, length_bins, length_quantile, quantile_bin
 
 NAN = float("nan")
 
@@ -68,12 +67,12 @@ class ImageCounts:
 
     def brightness_quantile(self, share: float) -> float:
         """Return the brightness that a share does not exceed, within 1/128; NaN for none."""
-        found = _quantile_bin(self.brightness, share)
+        found = quantile_bin(self.brightness, share)
         return NAN if found is None else (found + 0.5) / BRIGHTNESS_BINS
 
     def sharpness_quantile(self, share: float) -> float:
         """Return the sharpness that a share does not exceed, within 9 %; NaN for none."""
-        found = _quantile_bin(self.sharpness, share)
+        found = quantile_bin(self.sharpness, share)
         if found is None:
             return NAN
         if found == 0:
@@ -117,15 +116,6 @@ def _sharpness_bins(values: npt.NDArray[np.float32]) -> IntArray:
 
 def _clipped(places: npt.NDArray[np.float64], bins: int) -> IntArray:
     return np.clip(places, 0, bins - 1).astype(np.int64)
-
-
-def _quantile_bin(counts: IntArray, share: float) -> int | None:
-    """Return the bin where the row of rank ceil(share * n) is; None without rows."""
-    total = int(counts.sum())
-    if not total:
-        return None
-    rank = max(1, math.ceil(share * total))
-    return int(np.searchsorted(np.cumsum(counts), rank))
 
 
 def _ratio(part: int, whole: int) -> float:

@@ -165,10 +165,6 @@ class References:
         """Return a digest of the settings that references depend on."""
         return self._maker.key
 
-    def data(self, number: int) -> bytes:
-        """Return what detectors made of a reference; nothing where nothing could be."""
-        return self._opened(number)[1].data
-
     def rows(self, number: int) -> ReferenceRows:
         """Return the rows of a reference, by its id."""
         rows: ReferenceRows = self._objects.get(number, Kind.REFERENCE_ROWS)

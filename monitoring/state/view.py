@@ -252,11 +252,6 @@ class View:
         with self._found(watched) as (_, head):
             return self._state.references.find(watched, head.digest, head.backbone)
 
-    def reference_data(self, number: int) -> bytes:
-        """Return what detectors made of a reference, by its id; nothing where they failed."""
-        with self._state.turns:
-            return self._state.references.data(number)
-
     def reference_rows(self, number: int) -> ReferenceRows:
         """Return a reference's rows, by its id."""
         with self._state.turns:

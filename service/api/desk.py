@@ -35,5 +35,5 @@ class Desk:
                 " as many as may be at once",
                 RETRY_S,
             )
-        with self._held.one(tenant):
+        with self._held.more(tenant):
             yield

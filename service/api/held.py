@@ -22,14 +22,14 @@ class Held:
         return self._by_tenant[tenant]
 
     @contextmanager
-    def one(self, tenant: str | None) -> Iterator[None]:
-        """Hold one more around the block."""
-        self.total += 1
-        self._by_tenant[tenant] += 1
+    def more(self, tenant: str | None, count: int = 1) -> Iterator[None]:
+        """Hold so many more around the block."""
+        self.total += count
+        self._by_tenant[tenant] += count
         try:
             yield
         finally:
-            self.total -= 1
-            self._by_tenant[tenant] -= 1
+            self.total -= count
+            self._by_tenant[tenant] -= count
             if not self._by_tenant[tenant]:
                 del self._by_tenant[tenant]

@@ -16,13 +16,13 @@ from service.api.foreign_refusals import ASKED, foreign_refusals
 from service.api.foreign_requests import HfPair, HfParameters, HfRequest
 from service.api.foreign_schemas import HfError, HfLabels
 from service.api.names import model_parts
-from service.api.openapi import IMAGE_BODY, IMAGES
+from service.api.openapi import IMAGE_BODY
 from service.api.prediction import Given, Predictor
 from service.api.provenance import SHOWN, provenance
 from service.api.ranking import ranked
 from service.api.requests import media_type_of
 from service.api.sent_images import SentImage, from_text
-from service.engine.errors import UnsupportedImage
+from service.engine.errors import UNDECODABLE, UnsupportedImage
 from service.errors import WrongMediaType
 
 TAG = "Hugging Face"
@@ -50,7 +50,7 @@ class HfClassify:
             _EXAMPLES,
             HfLabels,
             _ANSWER,
-            foreign_refusals(_PATH, HfError, *ASKED, *IMAGES),
+            foreign_refusals(_PATH, HfError, *ASKED, *UNDECODABLE),
             SHOWN,
             content=IMAGE_BODY,
         )

@@ -14,7 +14,7 @@ from service.api.ports import Preprocessor
 from service.api.sent_images import SentImage
 from service.api.workers import Workers
 from service.engine.bundle import ImageInput
-from service.engine.errors import ImageTooLarge, InvalidImage, UnsupportedImage
+from service.engine.errors import UNDECODABLE
 from service.engine.images.limits import Limits
 from service.engine.pixels import Pixels
 from service.engine.processor import processors
@@ -23,10 +23,11 @@ from service.engine.windows import Windows
 from service.errors import UnacceptableRequest
 from service.settings import Settings
 
+__all__ = ["THREADS", "UNDECODABLE", "ImageReading", "bytes_of", "image_limits", "waiting_max"]
+
 _T = TypeVar("_T")
 
 THREADS = min(8, max(2, processors()))  # each may need 12 bytes a pixel of its image
-UNDECODABLE = (ImageTooLarge, InvalidImage, UnsupportedImage)
 
 _FLOAT_BYTES = 4
 

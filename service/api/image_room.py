@@ -1,12 +1,10 @@
 """Room for images that are decoded and not answered yet: each is hundreds of kilobytes."""
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from service.api.held import RETRY_S, Held
 from service.errors import QueueFull, TenantLimited, UnacceptableRequest
-
-_RETRY_S = 1.0  # nobody knows when an image is let go of
 
 
 class ImageRoom:
@@ -18,8 +16,7 @@ class ImageRoom:
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
-        self.held_bytes = 0
-        self._held_by: Counter[str] = Counter()
+        self._held = Held()  # bytes
 
     @contextmanager
     def held(self, tenant: str, size: int) -> Iterator[None]:
@@ -32,19 +29,11 @@ class ImageRoom:
             raise UnacceptableRequest(
                 "the request's images need more memory than the server has for them; send fewer"
             )
-        left = self._bytes_max - self.held_bytes - size
+        left = self._bytes_max - self._held.total - size
         if left < 0:
             raise QueueFull("the server holds as many images as it may; try again")
-        if self._held_by[tenant] and self._held_by[tenant] + size > left:
-            raise TenantLimited(
-                "the server holds as many images of this tenant as it may", _RETRY_S
-            )
-        self.held_bytes += size
-        self._held_by[tenant] += size
-        try:
+        mine = self._held.of(tenant)
+        if mine and mine + size > left:
+            raise TenantLimited("the server holds as many images of this tenant as it may", RETRY_S)
+        with self._held.more(tenant, size):
             yield
-        finally:
-            self.held_bytes -= size
-            self._held_by[tenant] -= size
-            if not self._held_by[tenant]:
-                del self._held_by[tenant]

@@ -28,7 +28,8 @@ from service.api.request_spans import end_http_span
 from service.api.routes import RawRoute
 from service.api.tenant_answers import TenantAnswers
 from service.errors import AdapterUnreadable, QueueFull, Stopping, UnknownPath
-from service.metrics import Metrics, RouteSeries
+from service.metrics import Metrics
+from service.series.requests import RouteSeries
 from service.settings import Settings
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from service.api.answers import send_json, version_number
 from service.api.asking import JsonReader, Shown, Template, mount_asking
 from service.api.bodies import Bodies
 from service.api.call import Call, call_of
-from service.api.openapi import ASKING, IMAGE_BODY, IMAGES, refusals
+from service.api.openapi import ASKING, IMAGE_BODY, refusals
 from service.api.prediction import Given, Predicted, Predictor
 from service.api.requests import ImageQuery, Pair, PredictRequest, decode_query, media_type_of
 from service.api.schemas import (
@@ -21,7 +21,7 @@ from service.api.schemas import (
     PredictAnswer,
 )
 from service.api.sent_images import SentImage
-from service.engine.errors import UnsupportedImage
+from service.engine.errors import UNDECODABLE, UnsupportedImage
 from service.errors import WrongMediaType
 
 TAG = "Prediction"
@@ -51,7 +51,7 @@ class Predict:
             _REQUESTS,
             PredictAnswer,
             _ANSWER,
-            refusals(*ASKING, *IMAGES, body=True),
+            refusals(*ASKING, *UNDECODABLE, body=True),
             content=IMAGE_BODY,
             parameters=_PARAMETERS,
         )

@@ -21,10 +21,11 @@ from service.api.names import model_parts
 from service.api.oip_binary import LENGTH_HEADER, SIZE
 from service.api.oip_statistics import Statistics
 from service.api.oip_tensors import Asked, Output, decode_request, outputs_of
-from service.api.openapi import ASKING, IMAGES, refusals
+from service.api.openapi import ASKING, refusals
 from service.api.prediction import Predicted, Predictor
 from service.api.requests import OipRequest
 from service.api.schemas import EXAMPLE_BACKBONE, EXAMPLE_DIGEST, EXAMPLE_ID, OipAnswer
+from service.engine.errors import UNDECODABLE
 
 TAG = "Open Inference Protocol v2"
 
@@ -66,7 +67,7 @@ class Infer:
             _REQUESTS,
             OipAnswer,
             _ANSWER,
-            refusals(*ASKING, *IMAGES, body=True, oip=True),
+            refusals(*ASKING, *UNDECODABLE, body=True, oip=True),
         )
         mount_asking(
             app,

@@ -14,7 +14,7 @@ from service.api.permissions import MANAGING, need_of, told
 from service.api.problems import INTERNAL, KINDS, Kind
 from service.api.requests import OipRequest, PredictRequest
 from service.api.schemas import KeyRequest, OipError, ProblemDocument, RolloutRequest
-from service.engine.errors import ImageTooLarge, InvalidImage, TenantryError, UnsupportedImage
+from service.engine.errors import TenantryError
 from service.errors import (
     AdapterQuarantined,
     AdapterUnreadable,
@@ -59,8 +59,6 @@ TIMEOUT = {
 
 REFERENCE = "#/components/schemas/{model}"  # as pydantic fills it
 _STRUCT_REFERENCE = "#/components/schemas/{name}"  # as msgspec does
-# What an image can end in, on the wires that take them.
-IMAGES: tuple[type[TenantryError], ...] = (InvalidImage, UnsupportedImage, ImageTooLarge)
 IMAGE_BODY: dict[str, Any] = {
     "image/*": {
         "schema": {"type": "string", "format": "binary"},

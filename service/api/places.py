@@ -28,5 +28,5 @@ class Places:
                 f"this tenant has {self._each_max} {what} under way, as many as it may at once",
                 RETRY_S,
             )
-        with self._held.one(tenant):
+        with self._held.more(tenant):
             yield

@@ -24,10 +24,11 @@ from service.gate.inputs import HoldoutPreparer
 from service.gate.intake import Intake, OnReference
 from service.gate.measure import PATIENCE_S, Measurer
 from service.gate.upload_gate import UploadGate, thresholds_of
-from service.metrics import Metrics, UploadOutcome
+from service.metrics import Metrics
 from service.registry.database import refusing_full
 from service.registry.records import check_name
 from service.registry.registry import Registry
+from service.series.requests import UploadOutcome
 from service.settings import Settings
 from service.uploads.limits import UploadLimits
 from service.uploads.metadata import Metadata

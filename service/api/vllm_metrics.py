@@ -13,8 +13,8 @@ from typing import Protocol
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from service.metrics import Load
 from service.registry.routes import Routes
+from service.series.batcher import Load
 
 # Of adapters in one label: some 8 KiB of text at most, where a scrape has to carry it.
 NAMES_MAX = 64

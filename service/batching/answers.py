@@ -66,8 +66,6 @@ class BatcherStatus:
     running_texts: int
     slots: int
     slots_used: int
-    host_adapters: int
-    host_bytes: int
     quarantined: tuple[str, ...]
     provider: str
     precision: str

@@ -205,8 +205,6 @@ class Batcher:
             running_texts=self._running_texts,
             slots=runtime.slots if runtime else 0,
             slots_used=len(residency.slots) if residency else 0,
-            host_adapters=len(self._cache),
-            host_bytes=self._cache.bytes,
             quarantined=tuple(sorted(self._quarantined)),
             provider=runtime.provider if runtime else "",
             precision=runtime.precision if runtime else "",

@@ -118,10 +118,6 @@ class Queue:
         self._count(gone, -1)
         self._count((entry for entry in aside if entry.ticket is ticket), -1)
 
-    def waits_for(self, digest: str) -> bool:
-        """Return whether texts were set aside until the digest's adapter is there."""
-        return digest in self._aside
-
     def _entries(self, riding: Sequence[Ticket], flow: Flow) -> list[Entry]:
         """Return the texts of a ticket, each with its shadows' behind it."""
         if any(one.gathered for one in riding):

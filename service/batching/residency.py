@@ -28,9 +28,6 @@ class HostCache:
         self._lock = Lock()
         self._adapters: OrderedDict[str, Adapter] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._adapters)
-
     def get(self, digest: str) -> Adapter | None:
         """Return the adapter, which counts as a use, or None."""
         with self._lock:

@@ -4,14 +4,22 @@ Each check stands alone, so that one look tells of all that is wrong. The manife
 one that cannot be read nothing else can be judged.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from service.bundle_tools.bill import bill_problems
 from service.bundle_tools.graph import graph_problems
 from service.engine import digest
-from service.engine.bundle import MANIFEST, Manifest, Variant, open_bundle, read_manifest
+from service.engine.bundle import (
+    MANIFEST,
+    Bundle,
+    Manifest,
+    Variant,
+    bundle_of,
+    file_problems,
+    read_manifest,
+)
 from service.engine.errors import InvalidBundle
 
 
@@ -49,35 +57,48 @@ def verify(path: Path) -> Verification:
         manifest, data = read_manifest(path)
     except InvalidBundle as error:
         return Verification(path, None, (Check("manifest", MANIFEST, (str(error),)),))
-    looks: dict[str, tuple[str, Callable[[Path, Manifest], Iterator[str]]]] = {
-        "files": (f"{len(manifest.files)} files and their digests", _file_problems),
-        "proof": (f"{len(manifest.variants)} variants", _proof_problems),
-        "provenance": ("the bill of materials against the manifest", bill_problems),
-        "service": ("whether `tenantry serve` takes it", _service_problems),
-        "graph": ("inputs, outputs and a pass of nothing, on the CPU", graph_problems),
-    }
-    checks = [Check("manifest", MANIFEST, ())]
-    for name, (looked_at, problems_of) in looks.items():
-        checks.append(Check(name, looked_at, tuple(problems_of(path, manifest))))
-    return Verification(path, digest.of_bytes(data), tuple(checks))
+    wrong = tuple(file_problems(path, manifest))  # the whole bundle is read for it: once
+    bundle, refused = _opened(path, manifest, data, wrong)
+    checks = (
+        Check("manifest", MANIFEST, ()),
+        Check(
+            "files",
+            f"{len(manifest.files)} files and their digests",
+            (*wrong, *_foreign_files(path, manifest)),
+        ),
+        Check("proof", f"{len(manifest.variants)} variants", tuple(_proof_problems(manifest))),
+        Check(
+            "provenance",
+            "the bill of materials against the manifest",
+            tuple(bill_problems(path, manifest)),
+        ),
+        Check("service", "whether `tenantry serve` takes it", refused),
+        Check(
+            "graph",
+            "inputs, outputs and a pass of nothing, on the CPU",
+            tuple(graph_problems(path, manifest, bundle)),
+        ),
+    )
+    return Verification(path, digest.of_bytes(data), checks)
 
 
-def _file_problems(path: Path, manifest: Manifest) -> Iterator[str]:
-    """Yield each file that is not as the manifest names it, or that it does not name."""
-    for name, expected in manifest.files.items():
-        file = path / name
-        if Path(name).name != name or name in ("", ".", ".."):
-            yield f"the file name {name!r} leaves the bundle"
-        elif file.is_symlink() or not file.is_file():
-            yield f"{name} is missing or not a plain file"
-        elif (found := digest.of_file(file)) != expected:
-            yield f"{name} has digest {found}, the manifest says {expected}"
+def _opened(
+    path: Path, manifest: Manifest, data: bytes, wrong: Sequence[str]
+) -> tuple[Bundle | None, tuple[str, ...]]:
+    """Return the bundle as `tenantry serve` opens it, or why it does not."""
+    try:
+        return bundle_of(path, manifest, data, wrong), ()
+    except InvalidBundle as error:
+        return None, (str(error),)
+
+
+def _foreign_files(path: Path, manifest: Manifest) -> Iterator[str]:
     for file in sorted(path.iterdir()):
         if file.name not in manifest.files and file.name != MANIFEST:
             yield f"{file.name} is there, and the manifest does not name it"
 
 
-def _proof_problems(_path: Path, manifest: Manifest) -> Iterator[str]:
+def _proof_problems(manifest: Manifest) -> Iterator[str]:
     """Yield each variant whose figures do not hold, whatever it says of itself."""
     for name, variant in manifest.variants.items():
         if not variant.passed:
@@ -100,10 +121,3 @@ def _worst(variant: Variant) -> float:
 
 def _allowed(variant: Variant) -> float:
     return float("inf") if variant.parity is None else variant.parity.tolerance
-
-
-def _service_problems(path: Path, _manifest: Manifest) -> Iterator[str]:
-    try:
-        open_bundle(path)
-    except InvalidBundle as error:
-        yield str(error)

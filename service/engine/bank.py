@@ -25,10 +25,6 @@ class Bank(Protocol):
         """Write the adapter's weights into the slot; return where they lie."""
         ...
 
-    def lease(self, slot: int, rank: int) -> Lease:
-        """Return where a slot's adapter lies."""
-        ...
-
 
 def input_names(targets: Sequence[Target]) -> list[str]:
     """Return the graph's bank inputs: A and B of every target, alternating."""
@@ -60,10 +56,6 @@ class HostBank:
             for target in self._targets
             for width in (target.in_features, target.out_features)
         ]
-
-    def lease(self, slot: int, rank: int) -> Lease:
-        """Return where a slot's adapter lies."""
-        return Lease(slot * self._stride, rank)
 
     def write(self, slot: int, adapter: Adapter) -> Lease:
         """Write the adapter's weights into the slot; return where they lie."""

@@ -14,7 +14,7 @@ Every file but the manifest is named in it with its digest, so the digest of the
 identity of the whole.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -240,7 +240,17 @@ def open_bundle(path: Path) -> Bundle:
     no passed parity report.
     """
     manifest, data = read_manifest(path)
-    _verify_files(path, manifest)
+    return bundle_of(path, manifest, data, file_problems(path, manifest))
+
+
+def bundle_of(path: Path, manifest: Manifest, data: bytes, problems: Iterable[str]) -> Bundle:
+    """Return the bundle of a manifest and its bytes, `problems` being those of its files.
+
+    Raises `InvalidBundle` as `open_bundle` does.
+    """
+    _check_names(path, manifest)
+    for problem in problems:
+        raise InvalidBundle(f"{path}: {problem}")
     for name, variant in manifest.variants.items():
         if not variant.passed:
             raise InvalidBundle(f"{path}: variant {name!r} did not pass its parity report")
@@ -288,19 +298,22 @@ def _read_head(path: Path, manifest: Manifest) -> dict[str, NDArray[np.float32]]
     return tensors
 
 
-def _verify_files(path: Path, manifest: Manifest) -> None:
+def _check_names(path: Path, manifest: Manifest) -> None:
     if (manifest.task == "image") != (manifest.image is not None):
         raise InvalidBundle(f"{path}: an image bundle says what its graph takes, a text one not")
     first = TOKENIZER_FILE if manifest.task == "text" else PREPROCESSOR_FILE
     for needed in (HEAD_FILE, first):
         if needed not in manifest.files:
             raise InvalidBundle(f"{path}: the manifest names no {needed}")
+
+
+def file_problems(path: Path, manifest: Manifest) -> Iterator[str]:
+    """Read every file that the manifest names; yield each that is not as it says."""
     for name, expected in manifest.files.items():
-        if Path(name).name != name or name in ("", ".", ".."):
-            raise InvalidBundle(f"{path}: the file name {name!r} leaves the bundle")
         file = path / name
-        if file.is_symlink() or not file.is_file():
-            raise InvalidBundle(f"{path}: {name} is missing or not a plain file")
-        found = digest.of_file(file)
-        if found != expected:
-            raise InvalidBundle(f"{path}: {name} has digest {found}, the manifest says {expected}")
+        if Path(name).name != name or name in ("", ".", ".."):
+            yield f"the file name {name!r} leaves the bundle"
+        elif file.is_symlink() or not file.is_file():
+            yield f"{name} is missing or not a plain file"
+        elif (found := digest.of_file(file)) != expected:
+            yield f"{name} has digest {found}, the manifest says {expected}"

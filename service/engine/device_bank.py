@@ -39,10 +39,6 @@ class DeviceBank:
                 zeros = np.zeros((rows, width), dtype=self._kind)
                 self.values.append(ort.OrtValue.ortvalue_from_numpy(zeros, device.name, 0))
 
-    def lease(self, slot: int, rank: int) -> Lease:
-        """Return where a slot's adapter lies."""
-        return Lease(slot * self._stride, rank)
-
     def write(self, slot: int, adapter: Adapter) -> Lease:
         """Copy the adapter's weights into the slot; return where they lie."""
         assert 1 <= slot <= self.slots, "slot 0 is the bare backbone"

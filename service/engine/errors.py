@@ -73,5 +73,9 @@ class InvalidImage(TenantryError):
     """An image is damaged, truncated or malformed."""
 
 
+# What the bytes of an image can end in.
+UNDECODABLE: tuple[type[TenantryError], ...] = (InvalidImage, UnsupportedImage, ImageTooLarge)
+
+
 class UnreadableTexts(TenantryError):
     """A file of texts for tuning is not JSON Lines with a `text` in each."""

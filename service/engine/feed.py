@@ -41,11 +41,6 @@ class Feed:
     owners: IntArray  # [blocks, K], the adapter number each column belongs to, -2 for padding
     tokens: int  # real tokens, without padding
 
-    @property
-    def count(self) -> int:
-        """Return the number of texts."""
-        return len(self.first)
-
     def inputs(self, names: frozenset[str]) -> GraphInputs:
         """Return the named inputs of the graph."""
         held: GraphInputs = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,14 @@ Counts = npt.NDArray[np.int64]
 RedactAll = Callable[[Sequence[str]], list[str | None]]
 Single = Label | RolloutEvent | Quarantine | Undecodable | Failure  # events of one row each
 
+_Figures = TypeVar("_Figures", TextFigures, ImageFigures)
+
+# What columns take of figures.
+_TEXTS: dict[str, Callable[[TextFigures], Sequence[int]]] = {
+    "characters": lambda texts: texts.characters,
+    "text_bytes": lambda texts: texts.bytes,
+    "replaced": lambda texts: texts.replaced,
+}
 _IMAGES: dict[str, Callable[[ImageFigures], Sequence[float | None]]] = {
     "width": lambda images: images.widths,
     "height": lambda images: images.heights,
@@ -56,17 +64,9 @@ def check_block(block: PredictionBlock) -> None:
         raise InvalidBlock("sequences of different lengths")
     if block.texts is not None and len(block.texts) != n:
         raise InvalidBlock("texts of another number")
-    figures = block.figures
-    if figures is not None and not (
-        n
-        == len(figures.characters)
-        == len(figures.bytes)
-        == len(figures.replaced)
-        == len(figures.fingerprints)
-    ):
+    if block.figures is not None and not block.figures.are_of(n):
         raise InvalidBlock("figures of another number of texts")
-    if block.images is not None:
-        _check_images(block.images, n)
+    _check_images(block.images, n)
     if block.embeddings is not None and len(block.embeddings) != n:
         raise InvalidBlock("embeddings of another number")
     if block.base_embeddings is not None:
@@ -77,16 +77,8 @@ def check_block(block: PredictionBlock) -> None:
             raise InvalidBlock("base embeddings of other rows")
 
 
-def _check_images(images: ImageFigures, count: int) -> None:
-    if not (
-        count
-        == len(images.widths)
-        == len(images.heights)
-        == len(images.bytes)
-        == len(images.brightness)
-        == len(images.sharpness)
-        == len(images.fingerprints)
-    ):
+def _check_images(images: ImageFigures | None, count: int) -> None:
+    if images is not None and not images.are_of(count):
         raise InvalidBlock("figures of another number of images")
 
 
@@ -104,8 +96,7 @@ def check_reference(reference: Reference) -> None:
     )
     if any(part is not None and len(part) != n for part in per_row):
         raise InvalidBlock("sequences of different lengths")
-    if reference.images is not None:
-        _check_images(reference.images, n)
+    _check_images(reference.images, n)
 
 
 def prediction_batch(blocks: Sequence[PredictionBlock], first: int, redact: RedactAll) -> Any:
@@ -136,9 +127,6 @@ def prediction_batch(blocks: Sequence[PredictionBlock], first: int, redact: Reda
         "tokens": _each((block.tokens for block in blocks), "tokens"),
         "unknown_tokens": _each((block.unknown for block in blocks), "unknown_tokens"),
         "truncated": _each((block.truncated for block in blocks), "truncated"),
-        "characters": _figures(blocks, "characters", lambda figures: figures.characters),
-        "text_bytes": _figures(blocks, "text_bytes", lambda figures: figures.bytes),
-        "replaced": _figures(blocks, "replaced", lambda figures: figures.replaced),
         "fingerprint": _fingerprints(blocks),
         "queue_s": spread([block.queue_s for block in blocks], "queue_s"),
         "compute_s": spread([block.compute_s for block in blocks], "compute_s"),
@@ -150,9 +138,9 @@ def prediction_batch(blocks: Sequence[PredictionBlock], first: int, redact: Reda
         "sample": spread([block.sample for block in blocks], "sample"),
         "text": _texts(blocks, redact),
     }
+    columns |= _figures(blocks, [block.figures for block in blocks], _TEXTS)
     if any(block.images is not None for block in blocks):
-        for name, of in _IMAGES.items():
-            columns[name] = _image_figures(blocks, name, of)
+        columns |= _figures(blocks, [block.images for block in blocks], _IMAGES)
     for name in ("tenant", "adapter", "version", "digest", "backbone", "precision", "provider"):
         columns[name] = spread([getattr(block, name) for block in blocks], name)
     return _batch(columns, n, first)
@@ -287,25 +275,22 @@ def _each(parts: Iterable[Sequence[Any]], name: str) -> Any:
 
 
 def _figures(
-    blocks: Sequence[PredictionBlock], name: str, of: Callable[[TextFigures], Sequence[int]]
-) -> Any:
-    unknown: list[int | None] = [None]
-    parts = [
-        unknown * len(block.ids) if block.figures is None else of(block.figures) for block in blocks
-    ]
-    return _each(parts, name)
-
-
-def _image_figures(
     blocks: Sequence[PredictionBlock],
-    name: str,
-    of: Callable[[ImageFigures], Sequence[float | None]],
-) -> Any:
+    found: Sequence[_Figures | None],
+    takers: Mapping[str, Callable[[_Figures], Sequence[float | None]]],
+) -> dict[str, Any]:
+    """Return columns of each block's figures: nulls for a block that has none."""
     unknown: list[float | None] = [None]
-    parts = [
-        unknown * len(block.ids) if block.images is None else of(block.images) for block in blocks
-    ]
-    return _each(parts, name)
+    return {
+        name: _each(
+            (
+                unknown * len(block.ids) if figures is None else take(figures)
+                for block, figures in zip(blocks, found, strict=True)
+            ),
+            name,
+        )
+        for name, take in takers.items()
+    }
 
 
 def _fingerprints(blocks: Sequence[PredictionBlock]) -> Any:

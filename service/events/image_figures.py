@@ -8,11 +8,12 @@ whether some known picture was asked.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from service.events.figures import Figures
 from service.events.text_figures import keyed_fingerprint
 
 
 @dataclass(frozen=True, slots=True)
-class ImageFigures:
+class ImageFigures(Figures):
     """Figures of some images, in their order, as they came: before they were resized."""
 
     widths: Sequence[int]  # [n], pixels
@@ -24,17 +25,6 @@ class ImageFigures:
 
     def __len__(self) -> int:
         return len(self.fingerprints)
-
-    def rows(self, kept: Sequence[int]) -> "ImageFigures":
-        """Return the figures of some of the images."""
-        return ImageFigures(
-            [self.widths[row] for row in kept],
-            [self.heights[row] for row in kept],
-            [self.bytes[row] for row in kept],
-            [self.brightness[row] for row in kept],
-            [self.sharpness[row] for row in kept],
-            [self.fingerprints[row] for row in kept],
-        )
 
 
 def image_fingerprint(content: int, tenant: str, key: bytes) -> int:

@@ -188,16 +188,6 @@ class EventLog:
         """Take a tenant's events out of the whole log, whoever wrote them. Raises `OSError`."""
         return erase(self._folder, tenant)
 
-    @property
-    def failing(self) -> bool:
-        """Return whether the disk refused the last events."""
-        return self._failing
-
-    @property
-    def texts_withheld(self) -> int:
-        """Return how many texts were not logged because their redaction failed."""
-        return self._drafts.texts_withheld
-
     def close(self) -> None:
         """Write what waits, seal the segment and end."""
         with self._wake:

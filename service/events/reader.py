@@ -6,7 +6,6 @@ says nothing for `silent_s` is not waited for, and what it writes after that com
 """
 
 import heapq
-import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -128,15 +127,6 @@ class LogReader:
                 self._latest = max(self._latest, (stamp, writer))
                 yield batch
             self._push(track, heads, limit)
-
-    def follow(self, stop: threading.Event, poll_s: float = 0.5) -> Iterator[LogBatch]:
-        """Yield batches until `stop` is set, those to come included."""
-        while not stop.is_set():
-            for batch in self.batches():
-                yield batch
-                if stop.is_set():
-                    return
-            stop.wait(poll_s)
 
     def cursor(self) -> Cursor:
         """Return the place behind the last batch that was yielded."""

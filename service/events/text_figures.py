@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from service.events.figures import Figures
+
 REPLACED = "\N{REPLACEMENT CHARACTER}"
 
 _PAIR = b"pair"
 
 
 @dataclass(frozen=True, slots=True)
-class TextFigures:
+class TextFigures(Figures):
     """Figures of some texts, in their order; those of a pair are of both its texts together."""
 
     characters: Sequence[int]  # [n], code points
@@ -28,15 +30,6 @@ class TextFigures:
 
     def __len__(self) -> int:
         return len(self.fingerprints)
-
-    def rows(self, kept: Sequence[int]) -> "TextFigures":
-        """Return the figures of some of the texts."""
-        return TextFigures(
-            [self.characters[row] for row in kept],
-            [self.bytes[row] for row in kept],
-            [self.replaced[row] for row in kept],
-            [self.fingerprints[row] for row in kept],
-        )
 
 
 def figures_of(texts: Sequence[str | tuple[str, str]], tenant: str, key: bytes) -> TextFigures:

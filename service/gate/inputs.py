@@ -12,13 +12,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from service.engine.errors import (
-    ImageTooLarge,
-    InvalidAdapter,
-    InvalidImage,
-    Problem,
-    UnsupportedImage,
-)
+from service.engine.errors import UNDECODABLE, InvalidAdapter, Problem
 from service.engine.images.decode import data_url
 from service.engine.images.limits import Limits
 from service.engine.images.preprocess import Encoded
@@ -136,7 +130,7 @@ class HoldoutImages:
     def _decoded(self, row: HoldoutRow) -> Pixels:
         try:
             [pixels] = self._preprocessor.encode([data_url(row.input, self._limits)])
-        except (ImageTooLarge, InvalidImage, UnsupportedImage) as error:
+        except UNDECODABLE as error:
             where = f"{HOLDOUT_FILE}/{row.line}"
             raise InvalidAdapter([Problem(where, f"image: {error}")]) from error
         return pixels

@@ -8,6 +8,7 @@ the bound it is refused as the server is full, and may be sent again.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import chain
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -87,8 +88,7 @@ class Measurer:
         deadline_s = time.monotonic() + self._patience_s
         pieces = await asyncio.to_thread(self._preparer.pieces, rows, windows)
         numbers = {label: number for number, label in enumerate(adapter.labels)}
-        facts: dict[int, list[RowFacts]] = {}
-        own = await self._own(adapter, pieces, deadline_s, facts)
+        own, facts = await self._own(adapter, pieces, deadline_s)
         theirs = LiveAnswers(reason=reason)
         if live is not None:
             cut = pieces
@@ -97,30 +97,27 @@ class Measurer:
             theirs = await self._live(live, adapter.labels, cut, deadline_s)
         return Run(
             correct=np.array([numbers[row.label] for row in rows], dtype=np.int64),
-            facts=tuple(one for number in range(len(pieces)) for one in facts[number]),
+            facts=facts,
             own=own,
             live=theirs,
             bare=await self._bare(pieces, deadline_s),
         )
 
     async def _own(
-        self,
-        adapter: Adapter,
-        pieces: Sequence[Piece],
-        deadline_s: float,
-        facts: dict[int, list[RowFacts]],
-    ) -> Answers:
-        """Return what the new adapter answers, and leave in `facts` what each piece's rows are."""
+        self, adapter: Adapter, pieces: Sequence[Piece], deadline_s: float
+    ) -> tuple[Answers, tuple[RowFacts, ...]]:
+        """Return what the new adapter answers, and what is known of each row."""
         try:
-            answers = await self._answers(adapter.digest, pieces, deadline_s, adapter, facts)
+            answers, facts = await self._answers(adapter.digest, pieces, deadline_s, adapter)
         except NonFiniteOutput as error:
             what = "has a text for which the adapter gives inf or NaN"
             raise InvalidAdapter([Problem(HOLDOUT_FILE, what)]) from error
-        return Answers(
+        own = Answers(
             np.concatenate([answer.probabilities for answer in answers]),
             np.concatenate([answer.embeddings for answer in answers]),
             tuple(answer.compute_s / len(answer.probabilities) for answer in answers),
         )
+        return own, facts
 
     async def _live(
         self, live: Route, labels: Sequence[str], pieces: Sequence[Piece], deadline_s: float
@@ -129,7 +126,7 @@ class Measurer:
         reason = foreign_labels(live, labels)
         if reason is None:
             try:
-                answers = await self._answers(live.digest, pieces, deadline_s)
+                answers, _ = await self._answers(live.digest, pieces, deadline_s)
             except (AdapterQuarantined, NonFiniteOutput):
                 reason = f"version {live.version} gives inf or NaN and is out of service"
             except AdapterUnreadable:
@@ -146,8 +143,7 @@ class Measurer:
         pieces: Sequence[Piece],
         deadline_s: float,
         brings: Adapter | None = None,
-        facts: dict[int, list[RowFacts]] | None = None,
-    ) -> list[Answer]:
+    ) -> tuple[list[Answer], tuple[RowFacts, ...]]:
         async def ask(piece: Sequence[Whole]) -> Answer:
             job = Job(
                 digest, piece, deadline_s=deadline_s, brings=brings, tenant=TENANT, weight=WEIGHT
@@ -157,7 +153,7 @@ class Measurer:
                 raise AssertionError("an answer came from another adapter")
             return answer
 
-        return await _in_pieces(ask, pieces, deadline_s, facts)
+        return await _in_pieces(ask, pieces, deadline_s)
 
     async def _bare(self, pieces: Sequence[Piece], deadline_s: float) -> FloatArray:
         async def ask(piece: Sequence[Whole]) -> FloatArray:
@@ -165,7 +161,8 @@ class Measurer:
                 piece, tenant=TENANT, weight=WEIGHT, deadline_s=deadline_s
             )
 
-        return np.concatenate(await _in_pieces(ask, pieces, deadline_s))
+        embeddings, _ = await _in_pieces(ask, pieces, deadline_s)
+        return np.concatenate(embeddings)
 
 
 def foreign_labels(live: Route, labels: Sequence[str]) -> str | None:
@@ -182,19 +179,18 @@ async def _in_pieces(
     ask: Callable[[Sequence[Whole]], Awaitable[_T]],
     pieces: Sequence[Piece],
     deadline_s: float,
-    facts: dict[int, list[RowFacts]] | None = None,
-) -> list[_T]:
-    """Return what `ask` gives for each piece, in order; a few are on their way at once.
+) -> tuple[list[_T], tuple[RowFacts, ...]]:
+    """Return what `ask` gives for each piece, and what is known of each row, both in order.
 
-    Where `facts` are asked for, they hold by the piece's number what is known of its rows.
+    A few pieces are on their way at once.
     """
     found: list[list[_T]] = [[] for _ in pieces]
+    facts: list[list[RowFacts]] = [[] for _ in pieces]
 
     async def work(first: int) -> None:
         for number in range(first, len(pieces), _WORKERS):
             prepared = await asyncio.to_thread(pieces[number].prepare)
-            if facts is not None:
-                facts[number] = [_facts(one) for one in prepared]
+            facts[number] = [_facts(one) for one in prepared]
             found[number] = await _patiently(ask, prepared, deadline_s)
 
     workers = [asyncio.ensure_future(work(first)) for first in range(_WORKERS)]
@@ -204,7 +200,7 @@ async def _in_pieces(
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
-    return [answer for answers in found for answer in answers]
+    return list(chain.from_iterable(found)), tuple(chain.from_iterable(facts))
 
 
 def _facts(prepared: Whole) -> RowFacts:

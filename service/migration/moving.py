@@ -39,14 +39,12 @@ class Mover:
         self._client = client
         self._timeout_s = timeout_s
 
-    def ensure_tenant(self, tenant: Tenant) -> bool:
-        """Make a tenant with its settings where it is missing; return whether it was."""
+    def ensure_tenant(self, tenant: Tenant) -> None:
+        """Make a tenant with its settings where it is missing."""
         try:
             self._client.tenant(tenant.name)
         except NotFound:
             self._client.put_tenant(tenant.name, tenant.settings.document())
-            return True
-        return False
 
     def move(self, state: OldState, household: Household, chosen: Sequence[Placed]) -> Moved:
         """Send the chosen versions of an adapter, and put its rollout in place with them.

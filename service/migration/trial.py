@@ -13,17 +13,15 @@ from service.engine.feed import Lease
 from service.engine.forward import Forward, Member
 from service.engine.images.limits import Limits
 from service.engine.images.preprocess import Preprocessor
-from service.engine.packing import plan
-from service.engine.pixels import Prepared, Whole
+from service.engine.pixels import Whole
 from service.engine.runtime import OnnxRuntime
+from service.engine.stream import answer_all
 from service.engine.tokens import Tokeniser, Windowed
 from service.engine.windows import Windows
 from service.gate.inputs import HoldoutImages, HoldoutPreparer, HoldoutTexts
 from service.gate.rows import Answers
 from service.uploads.archive import HOLDOUT_FILE
 from service.uploads.holdout import HoldoutRow
-
-_Row = tuple[FloatArray, FloatArray, FloatArray]  # probabilities, embedding, pooled state
 
 
 class Trial:
@@ -67,44 +65,25 @@ class Trial:
     ) -> list[tuple[FloatArray, FloatArray]]:
         """Return probabilities and embedding of each text, in order."""
         pieces = [piece for text in texts for piece in pieces_of(text)]
-        answered = iter(self._passes(pieces, member))
+        answered = answer_all(self._forward, pieces, [0] * len(pieces), [member])
+        rows = iter(answered.rows)
         found: list[tuple[FloatArray, FloatArray]] = []
         for text in texts:
-            own = [next(answered) for _ in pieces_of(text)]
-            row: FloatArray | None
-            row, embedding, _ = own[0]
+            own = [next(rows) for _ in pieces_of(text)]
+            if any(piece.probabilities is None for piece in own):
+                raise _not_finite()
+            row, embedding = own[0].probabilities, own[0].embedding
             if isinstance(text, Windowed):
                 row, embedding = self._forward.conclude(
                     member,
-                    np.stack([state for _, _, state in own]),
-                    np.stack([mean for _, mean, _ in own]),
+                    np.stack([piece.pooled for piece in own]),
+                    np.stack([piece.embedding for piece in own]),
                     list(map(len, text.windows)),
                 )
             if row is None:
                 raise _not_finite()
             found.append((row, embedding))
         return found
-
-    def _passes(self, pieces: Sequence[Prepared], member: Member) -> list[_Row]:
-        """Return what passes give for texts and windows, in order."""
-        found: dict[int, _Row] = {}
-        left = list(range(len(pieces)))
-        while left:
-            now = [pieces[index] for index in left]
-            zeros = [0] * len(now)
-            planned = plan(list(map(len, now)), zeros, self._forward.runtime.grid, 1)
-            answered = self._forward.run(planned, now, zeros, [member])
-            for at, index in enumerate(answered.indices):
-                row = answered.probabilities[at]
-                if row is None:
-                    raise _not_finite()
-                found[left[index]] = (
-                    row,
-                    answered.embeddings[at].copy(),
-                    answered.pooled[at].copy(),
-                )
-            left = [index for index in left if index not in found]
-        return [found[index] for index in range(len(pieces))]
 
 
 def _not_finite() -> InvalidAdapter:

@@ -11,10 +11,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from service.engine.errors import Problem
-from service.errors import NotPermitted, UnknownAdapter, UnknownTenant, UnknownVersion
+from service.errors import NotPermitted
 from service.registry import (
     journal,
     keys,
@@ -28,6 +28,12 @@ from service.registry import (
     versions,
 )
 from service.registry.change import Change
+from service.registry.lookups import (
+    known_rollout,
+    known_tenant,
+    known_version,
+    known_versions,
+)
 from service.registry.opened import OpenRegistry
 from service.registry.records import (
     AdapterSummary,
@@ -70,7 +76,7 @@ class Registry(OpenRegistry):
     def tenant(self, name: str) -> Tenant:
         """Return a tenant; raise `UnknownTenant`."""
         with self._database.read() as connection:
-            return _known_tenant(connection, name)
+            return known_tenant(connection, name)
 
     def tenants(self) -> list[Tenant]:
         """Return every tenant, by name."""
@@ -83,7 +89,7 @@ class Registry(OpenRegistry):
         Raises `UnknownTenant`, and `Conflict` while a rollout of it names a version.
         """
         with self._keeper.change(actor) as change:
-            tenancy.delete(change, _known_tenant(change.connection, name))
+            tenancy.delete(change, known_tenant(change.connection, name))
             self._tell_deleted(change)
 
     def create_key(self, tenant: str, scopes: Collection[str], actor: str) -> tuple[KeyRecord, str]:
@@ -94,13 +100,13 @@ class Registry(OpenRegistry):
         """
         checked = keys.check_scopes(scopes)
         with self._keeper.change(actor) as change:
-            known = _known_tenant(change.connection, tenant)
+            known = known_tenant(change.connection, tenant)
             return tenancy.create_key(change, known, checked, self._limits)
 
     def keys(self, tenant: str) -> list[KeyRecord]:
         """Return a tenant's keys, oldest first; raise `UnknownTenant`."""
         with self._database.read() as connection:
-            _known_tenant(connection, tenant)
+            known_tenant(connection, tenant)
             return [held.record for held in keys.held(connection, tenant).values()]
 
     def revoke_key(self, tenant: str, key_id: str, actor: str) -> None:
@@ -109,7 +115,7 @@ class Registry(OpenRegistry):
         Raises `UnknownTenant` or `UnknownKey`.
         """
         with self._keeper.change(actor) as change:
-            tenancy.revoke_key(change, _known_tenant(change.connection, tenant), key_id)
+            tenancy.revoke_key(change, known_tenant(change.connection, tenant), key_id)
 
     def publish(
         self,
@@ -136,7 +142,7 @@ class Registry(OpenRegistry):
         staged = self._store.stage(package)
         try:
             with self._keeper.change(actor) as change:
-                _known_tenant(change.connection, tenant)
+                known_tenant(change.connection, tenant)
                 self._collect(change)
                 known = versions.find_digest(change.connection, tenant, adapter, package.digest)
                 if known is not None:
@@ -189,7 +195,7 @@ class Registry(OpenRegistry):
     def adapters(self, tenant: str) -> list[AdapterSummary]:
         """Return a tenant's adapters, by name; raise `UnknownTenant`."""
         with self._database.read() as connection:
-            _known_tenant(connection, tenant)
+            known_tenant(connection, tenant)
             return versions.summaries(connection, tenant)
 
     def versions(self, tenant: str, adapter: str, *, deleted: bool = False) -> list[Version]:
@@ -198,14 +204,14 @@ class Registry(OpenRegistry):
         Raises `UnknownTenant` or `UnknownAdapter`.
         """
         with self._database.read() as connection:
-            _known_tenant(connection, tenant)
-            return _known_versions(connection, tenant, adapter, deleted=deleted)
+            known_tenant(connection, tenant)
+            return known_versions(connection, tenant, adapter, deleted=deleted)
 
     def version(self, tenant: str, adapter: str, number: int) -> Version:
         """Return a version; raise `UnknownTenant`, `UnknownAdapter` or `UnknownVersion`."""
         with self._database.read() as connection:
-            _known_tenant(connection, tenant)
-            return _known_version(connection, tenant, adapter, number)
+            known_tenant(connection, tenant)
+            return known_version(connection, tenant, adapter, number)
 
     def delete_version(self, tenant: str, adapter: str, number: int, actor: str) -> None:
         """Delete a version, of which a tombstone stays.
@@ -214,8 +220,8 @@ class Registry(OpenRegistry):
         rollout names it.
         """
         with self._keeper.change(actor) as change:
-            _known_tenant(change.connection, tenant)
-            chosen = _known_version(change.connection, tenant, adapter, number)
+            known_tenant(change.connection, tenant)
+            chosen = known_version(change.connection, tenant, adapter, number)
             publishing.delete(change, [chosen])
             self._collect(change)
             self._tell_deleted(change)
@@ -226,8 +232,8 @@ class Registry(OpenRegistry):
         Raises `UnknownTenant` or `UnknownAdapter`, and `Conflict` while the rollout names one.
         """
         with self._keeper.change(actor) as change:
-            _known_tenant(change.connection, tenant)
-            publishing.delete(change, _known_versions(change.connection, tenant, adapter))
+            known_tenant(change.connection, tenant)
+            publishing.delete(change, known_versions(change.connection, tenant, adapter))
             self._collect(change)
             self._tell_deleted(change)
 
@@ -239,9 +245,7 @@ class Registry(OpenRegistry):
     def rollout(self, tenant: str, adapter: str) -> Rollout:
         """Return an adapter's rollout; raise `UnknownTenant` or `UnknownAdapter`."""
         with self._database.read() as connection:
-            _known_tenant(connection, tenant)
-            _check_adapter(connection, tenant, adapter)
-            return rollouts.current(connection, tenant, adapter)
+            return known_rollout(connection, tenant, adapter)
 
     def set_rollout(
         self,
@@ -264,7 +268,7 @@ class Registry(OpenRegistry):
         if wanted.forced is not None and not may_force:
             raise NotPermitted("`force` in a rollout needs a key with the scope admin")
         with self._keeper.change(actor) as change:
-            before = _known_rollout(change, tenant, adapter)
+            before = known_rollout(change.connection, tenant, adapter)
             after = rolling.place(change, before, wanted, if_match)
             self._tell(change, before, after)
             return after
@@ -278,7 +282,7 @@ class Registry(OpenRegistry):
         nothing to return to.
         """
         with self._keeper.change(actor) as change:
-            before = _known_rollout(change, tenant, adapter)
+            before = known_rollout(change.connection, tenant, adapter)
             after = rolling.back(change, before, if_match)
             self._tell(change, before, after)
             return after
@@ -305,7 +309,7 @@ class Registry(OpenRegistry):
         Raises what `rollback` raises.
         """
         with self._keeper.change(actor) as change:
-            before = _known_rollout(change, seen.tenant, seen.adapter)
+            before = known_rollout(change.connection, seen.tenant, seen.adapter)
             after = rolling.without_canary(change, before, proof, seen.revision)
             self._tell(change, before, after)
             return after
@@ -316,7 +320,7 @@ class Registry(OpenRegistry):
         Raises what `rollback` raises.
         """
         with self._keeper.change(actor) as change:
-            before = _known_rollout(change, seen.tenant, seen.adapter)
+            before = known_rollout(change.connection, seen.tenant, seen.adapter)
             after = rolling.back_to_shadow(change, before, version, proof, seen.revision)
             self._tell(change, before, after)
             return after
@@ -374,43 +378,5 @@ class Registry(OpenRegistry):
         with self._database.read() as connection:
             lines = usage.read(connection, tenant, since, until)
             if not lines:
-                _known_tenant(connection, tenant)
+                known_tenant(connection, tenant)
             return lines
-
-
-def _known_tenant(connection: Connection, name: str) -> Tenant:
-    tenant = tenants.find(connection, name)
-    if tenant is None:
-        raise UnknownTenant(f"there is no tenant {name[:80]!r}")
-    return tenant
-
-
-def _known_versions(
-    connection: Connection, tenant: str, adapter: str, *, deleted: bool = False
-) -> list[Version]:
-    known = versions.of_adapter(connection, tenant, adapter, deleted=deleted)
-    if not known:
-        raise _no_adapter(tenant, adapter)
-    return known
-
-
-def _known_version(connection: Connection, tenant: str, adapter: str, number: int) -> Version:
-    for version in versions.some(connection, tenant, adapter, [number]):
-        return version
-    _check_adapter(connection, tenant, adapter)
-    raise UnknownVersion(f"{tenant}.{adapter} has no version {number}")
-
-
-def _check_adapter(connection: Connection, tenant: str, adapter: str) -> None:
-    if not versions.are_there(connection, tenant, adapter):
-        raise _no_adapter(tenant, adapter)
-
-
-def _no_adapter(tenant: str, adapter: str) -> UnknownAdapter:
-    return UnknownAdapter(f"the tenant {tenant} has no adapter {adapter[:80]!r}")
-
-
-def _known_rollout(change: Change, tenant: str, adapter: str) -> Rollout:
-    _known_tenant(change.connection, tenant)
-    _check_adapter(change.connection, tenant, adapter)
-    return rollouts.current(change.connection, tenant, adapter)

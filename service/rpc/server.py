@@ -20,12 +20,13 @@ from service.api.request_log import log_request
 from service.api.request_spans import end_rpc_span
 from service.api.tenant_answers import TenantAnswers
 from service.errors import DeadlinePassed, InvalidSettings, MalformedRequest, Stopping
-from service.metrics import Metrics, RouteSeries
+from service.metrics import Metrics
 from service.registry.registry import Registry
 from service.rpc.calls import OneMessage, call_of_metadata
 from service.rpc.methods import ASKING, SERVICE, Method, Methods
 from service.rpc.shares import Shares
 from service.rpc.statuses import STATUSES, details_of, pushback, status_of
+from service.series.requests import RouteSeries
 from service.settings import Settings, variable_of
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ class Shares:
                 f"{held} calls of this tenant are under way, as many as it may have now",
                 RETRY_S,
             )
-        with self._held.one(tenant):
+        with self._held.more(tenant):
             yield
 
     @asynccontextmanager

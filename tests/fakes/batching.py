@@ -133,8 +133,6 @@ class FakeBatcher:
             running_texts=0,
             slots=4,
             slots_used=1,
-            host_adapters=1,
-            host_bytes=1024,
             quarantined=(),
             provider="cpu",
             precision="fp32",

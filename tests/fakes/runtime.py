@@ -148,18 +148,17 @@ class FakeRuntime:
 
     def _run(self, feed: Feed) -> Output:
         numbers = feed.texts.reshape(-1)
+        texts = range(len(feed.first))
         x = _WORDS[feed.ids.reshape(-1)]
         for a, b in zip(self.bank.arrays[0::2], self.bank.arrays[1::2], strict=True):
             y = np.fmod(x + banked(x, feed, a, b), _MODULUS)
             x = y.copy()
-            for text in range(feed.count):
+            for text in texts:
                 mine = numbers == text
                 x[mine] += np.fmod(y[mine].sum(axis=0), _MODULUS)
         if self.spoilt:
             x[:] = np.nan
-        mean = [
-            x[numbers == t].sum(axis=0) / max(1, (numbers == t).sum()) for t in range(feed.count)
-        ]
+        mean = [x[numbers == t].sum(axis=0) / max(1, (numbers == t).sum()) for t in texts]
         return Output(x[feed.first], np.stack(mean).astype(np.float32))
 
 

@@ -63,6 +63,21 @@ def test_a_bundle_that_was_exported_is_whole(whole: Bundle) -> None:
     ]  # fmt: skip
 
 
+def test_each_file_is_read_for_its_digest_once(
+    whole: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    of_file = digest.of_file
+
+    def noted(file: Path) -> str:
+        read.append(file.name)
+        return of_file(file)
+
+    monkeypatch.setattr(digest, "of_file", noted)
+    assert verify(whole.path).passed
+    assert sorted(read) == sorted(whole.manifest.files)
+
+
 def test_an_altered_file_is_named(copied: Path) -> None:
     with (copied / TOKENIZER_FILE).open("ab") as file:
         file.write(b" ")

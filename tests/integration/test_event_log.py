@@ -120,12 +120,12 @@ with open_log(folder / "events", replace(QUIET, segment_bytes=60_000), metrics=m
     log.predictions(block_of(count=40, texts=[os.urandom(2000).hex()] * 40))
     assert not log.flush(20.0)
     assert metrics.dropped == {"disk": 40}, metrics.dropped
-    assert log.failing
+    assert metrics.states == [False, True], metrics.states
     assert not label(1000)
     ballast.unlink()
     for number in range(2000, 2100):
         assert label(number)
-    assert not log.failing
+    assert not metrics.states[-1]
 assert ids_of(read_all(folder / "events")) == kept
 print("recovered", len(kept))
 """

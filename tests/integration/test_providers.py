@@ -19,6 +19,7 @@ from service.engine.providers import PROVIDERS, runnable
 from service.engine.runtime import OnnxRuntime
 from service.engine.tokens import Tokens
 from service.engine.tuning.choice import Chooser
+from service.engine.tuning.memory import key_of, recall
 from service.engine.tuning.search import Wanted
 from tests.fakes.adapters import adapter_of
 from tests.fakes.answering import answer_all
@@ -136,7 +137,9 @@ def test_auto_measures_a_real_graph_and_remembers_what_it_found(
     assert sorted(tried) == sorted(pairs)
     assert choice.provider in providers()
     assert "tokens/s" in choice.reason
-    by_pair = {(t.setup.variant, t.setup.provider): t for t in choice.trials}
+    record = recall(memory, key_of(bundle))
+    assert record is not None
+    by_pair = {(t.setup.variant, t.setup.provider): t for t in record.trials}
     assert by_pair["fp32", "cpu"].usable
     assert by_pair["fp32", "cpu"].error == 0.0
     assert by_pair["fp32", "cpu"].agreement == 1.0

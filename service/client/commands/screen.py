@@ -23,7 +23,6 @@ from service.client.errors import InvalidCall, TenantryClientError
 REFUSED = 1
 WRONG_USE = 2
 
-_ODD = "\N{REPLACEMENT CHARACTER}"
 _WIDE = 240  # columns, where nobody looks: nothing is wrapped in a pipe
 
 

@@ -32,7 +32,6 @@ class Choice:
     setup: Setup
     reason: str
     remembered: bool = False
-    trials: tuple[Trial, ...] = ()
 
     @property
     def provider(self) -> str:
@@ -92,7 +91,7 @@ class Chooser:
         record = merged(before, self.wanted, AUTO, workload.about, found)
         remember(self.memory, key_of(self.bundle), record)
         reason = f"fastest here, {reason_of(found.best, found.trials)}"
-        return Choice(found.best.setup, reason, False, found.trials)
+        return Choice(found.best.setup, reason)
 
 
 def pairs_for(bundle: Bundle, wanted: Wanted) -> list[tuple[str, str]]:
@@ -139,7 +138,8 @@ def _known(record: Record, wanted: Wanted, pairs: Sequence[tuple[str, str]]) -> 
     if best is None:
         return None
     how = "tuned" if by == "tune" else "fastest here"
-    return Choice(best.setup, f"{how}, {reason_of(best, record.trials)}", True, record.trials)
+    reason = f"{how}, {reason_of(best, record.trials)}"
+    return Choice(best.setup, reason, remembered=True)
 
 
 def reason_of(best: Trial, trials: tuple[Trial, ...]) -> str:

@@ -14,6 +14,7 @@ from service.engine.execution.provider import AS_IT_COMES, DeviceOptions
 from service.engine.forward import Forward, Member
 from service.engine.packing import plan
 from service.engine.providers import PROVIDERS
+from service.engine.stream import answer_all
 from service.engine.tuning.setup import Setup
 from service.engine.tuning.workload import Workload
 
@@ -135,25 +136,12 @@ class Bench:
     def _stream(self, forward: Forward, members: Sequence[Member]) -> tuple[Answers, int]:
         """Answer everything; return the answers, and how many places for tokens the passes had."""
         inputs, numbers = self.workload.inputs, self.workload.numbers
-        embeddings: dict[int, FloatArray] = {}
-        labels: dict[int, int] = {}
-        left = list(range(len(inputs)))
-        places = 0
-        while left:
-            waiting = left[:_WAITING]
-            here = [inputs[i] for i in waiting]
-            whose = [numbers[i] for i in waiting]
-            planned = plan(list(map(len, here)), whose, forward.runtime.grid, len(members))
-            answered = forward.run(planned, here, whose, members)
-            places += planned.shape.capacity
-            for at, index in enumerate(answered.indices):
-                row = answered.probabilities[at]
-                labels[waiting[index]] = -1 if row is None else int(row.argmax())
-                embeddings[waiting[index]] = answered.embeddings[at]
-            left = [i for i in left if i not in labels]
-        order = range(len(inputs))
-        stacked = np.stack([embeddings[i] for i in order])
-        return Answers(stacked, tuple(labels[i] for i in order)), places
+        found = answer_all(forward, inputs, numbers, members, _WAITING)
+        labels = tuple(
+            -1 if row.probabilities is None else int(row.probabilities.argmax())
+            for row in found.rows
+        )
+        return Answers(np.stack([row.embedding for row in found.rows]), labels), found.places
 
     def _alone(self, forward: Forward, members: Sequence[Member]) -> float:
         shortest = min(self.workload.inputs, key=len)

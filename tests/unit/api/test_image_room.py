@@ -10,9 +10,8 @@ def test_what_is_held_is_let_go_of_however_the_block_ends() -> None:
     room = ImageRoom(100)
     with pytest.raises(KeyError), room.held("acme", 60):
         raise KeyError  # while it is held
-    assert room.held_bytes == 0
-    with room.held("acme", 100):
-        assert room.held_bytes == 100
+    with room.held("acme", 100), pytest.raises(QueueFull), room.held("globex", 1):
+        raise AssertionError("there was no room")
 
 
 def test_beyond_the_bound_everybody_waits() -> None:
@@ -33,7 +32,9 @@ def test_beside_its_first_request_a_tenant_leaves_room_to_others() -> None:
         with pytest.raises(TenantLimited):
             held.enter_context(room.held("acme", 30))
         held.enter_context(room.held("globex", 50))
-        assert room.held_bytes == 90
+        with pytest.raises(QueueFull):
+            held.enter_context(room.held("initech", 11))
+        held.enter_context(room.held("initech", 10))
 
 
 def test_what_never_fits_is_refused_for_good() -> None:

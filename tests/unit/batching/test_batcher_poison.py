@@ -39,7 +39,7 @@ def test_a_pass_that_fails_reaches_its_own_callers_only() -> None:
             await r.passing()
             jobs = [asyncio.ensure_future(r.ask("ab"[i % 2], long)) for i in range(6)]
             await asyncio.sleep(0.02)
-            r.runtime.before_run = lambda feed: fail_once(r, feed.count)
+            r.runtime.before_run = lambda feed: fail_once(r, len(feed.first))
         done = await asyncio.gather(first, *jobs, return_exceptions=True)
         assert [isinstance(x, RuntimeError) for x in done] == [False, True, True, *[False] * 4]
 

@@ -1,6 +1,5 @@
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -168,24 +167,6 @@ def test_a_reader_follows_what_is_appended(
     assert list(reader.batches()) == []
     assert reader.missing == reader.damaged == reader.late == 0
     reader.close()
-
-
-def test_following_ends_when_it_is_told_to(
-    tmp_path: Path, open_reader: Callable[..., LogReader]
-) -> None:
-    stop = threading.Event()
-    with open_log(tmp_path) as log:
-        write(log, 0, 1, 2)
-        reader = open_reader(tmp_path, "sidecar")
-        seen: list[str] = []
-        for batch in reader.follow(stop, poll_s=0.001):
-            seen += ids_of([batch])
-            if len(seen) == 3:
-                write(log, 3, 4)
-            if len(seen) == 4:
-                stop.set()
-    assert seen == labels(0, 1, 2, 3)
-    assert ids_of(list(reader.batches())) == labels(4)
 
 
 def test_a_reader_goes_on_where_it_committed(

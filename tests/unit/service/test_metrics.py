@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
-from service.metrics import CLASSES_MAX, Metrics, Objectives, metrics_reference
+from service.metrics import Metrics, Objectives, metrics_reference
+from service.series.tenants import CLASSES_MAX
 
 
 @dataclass
@@ -186,7 +187,7 @@ def test_the_age_of_the_registry_is_that_of_its_last_answer(
 ) -> None:
     assert value(metrics, "tenantry_registry_age_seconds") is None, "it has not answered yet"
     now = [100.0]
-    monkeypatch.setattr("service.metrics.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("service.series.state.time.monotonic", lambda: now[0])
     metrics.polled()
     now[0] = 130.0
     assert value(metrics, "tenantry_registry_age_seconds") == 30

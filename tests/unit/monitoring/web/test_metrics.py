@@ -98,8 +98,8 @@ def test_every_figure_of_a_version_has_its_series() -> None:
     assert told["tenantry_version_quarantined"] == 0
     for name, more, expected in (
         ("predicted_class_ratio", {"label": "refund"}, 0.125),
-        ("confidence_ratio", {"quantile": "0.5"}, 0.9),
-        ("input_tokens", {"quantile": "0.95"}, 31.0),
+        ("confidence_ratio", {"level": "0.5"}, 0.9),
+        ("input_tokens", {"level": "0.95"}, 31.0),
         ("retrain_trigger_timestamp_seconds", {"reason": "drift"}, NOW_S - 3 * 3600),
     ):
         assert value(made, f"tenantry_{name}", LABELS | more) == expected, name
