@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks.canary_folds import fold_runs
+from benchmarks.canary_habits import habits_table
 from benchmarks.canary_log import Events, fold_events
 from benchmarks.canary_lots import Kind, LotRuns, Lots, simulate_lots
 from benchmarks.canary_runs import NEVER, Runs, Setting, Truths, simulate
@@ -18,6 +19,7 @@ from benchmarks.report import Bar, Report, Rows, arguments, publish
 from service.measures import wilson
 
 PERCENTS = (1.0, 10.0, 50.0)
+MOST = (75.0, 90.0)  # where the canary answers more than live
 WITHIN = 500
 
 
@@ -39,11 +41,19 @@ def worse() -> list[Setting]:
     ]
 
 
+def mostly() -> list[Setting]:
+    """Return canaries that are ten points worse, and have most of the requests."""
+    pairs = ((0.95, 0.6), (0.9, 0.3), (0.8, 0.3))
+    return [Setting(live, live - 0.1, same, percent) for percent in MOST for live, same in pairs]
+
+
 def complained_of() -> list[Setting]:
-    """Return canaries that are as good as live, where wrong answers are labelled rather."""
+    """Return canaries where wrong answers are labelled rather: as good, or ten points worse."""
     return [
-        Setting(live, live, 0.3, percent, chosen)
-        for chosen, live, percent in product((1.5, 3.0, 1e6), (0.7, 0.9), (10.0, 50.0))
+        Setting(live, live - behind, 0.3, percent, chosen)
+        for behind, chosen, live, percent in product(
+            (0.0, 0.1), (1.5, 3.0, 1e6), (0.7, 0.9), (10.0, 50.0)
+        )
     ]
 
 
@@ -69,7 +79,7 @@ def false_rollbacks(runs: Runs, rows: int) -> tuple[Rows, dict[str, object]]:
         "accuracy": "of it, by accuracy",
         "failures": "of it, by failures",
         "latency": "of it, by latency",
-        "z every row": "a z-test of the pairs at 1 %, looked at after every row",
+        "z every row": "a z-test of the same bets at 1 %, looked at after every row",
         "z at 500": "the same, looked at once, after 500 rows",
     }
     lines: list[tuple[str, ...]] = []
@@ -97,7 +107,7 @@ def worst_of(runs: Runs, rows: int) -> tuple[float, Setting]:
     return shares[worst], runs.settings[worst]
 
 
-def delays(runs: Runs) -> tuple[Rows, dict[str, object]]:
+def delays(runs: Runs, title: str) -> tuple[Rows, dict[str, object]]:
     """Return the table of canaries that are ten points worse."""
     lines: list[tuple[str, ...]] = []
     measured: dict[str, object] = {}
@@ -128,9 +138,7 @@ def delays(runs: Runs) -> tuple[Rows, dict[str, object]]:
         "9 in 10",
         "one z-test at 500",
     )
-    return Rows("ten points worse: labelled rows of its own until it is gone", columns, lines), (
-        measured
-    )
+    return Rows(f"{title}: labelled rows of its own until it is gone", columns, lines), measured
 
 
 def shown(rows: float) -> str:
@@ -144,14 +152,30 @@ def biased(runs: Runs, rows: int) -> Rows:
     for number, setting in enumerate(runs.settings):
         mine = runs.of == number
         chosen = "only wrong ones" if setting.chosen > 100 else f"{setting.chosen:g} times"
+        equal = setting.live == setting.canary
+        within = rows if equal else WITHIN
         lines.append(
             (
                 f"{chosen}, accuracy {setting.live:g}, percent {setting.percent:g}",
-                *(told(*share_of(runs, name, rows, mine)) for name in ("gone", "unguarded")),
+                "as good" if equal else "10 points worse",
+                f"{within:,}",
+                *(told(*share_of(runs, name, within, mine)) for name in ("gone", "bare")),
             )
         )
-    columns = ("wrong answers are labelled so much likelier", "taken out", "by bare pairs")
-    return Rows(f"labels that depend on the answers, no worse, {rows:,} rows", columns, lines)
+    columns = (
+        "wrong answers are labelled so much likelier",
+        "the canary",
+        "labelled rows",
+        "taken out",
+        "by the canary's own answers alone",
+    )
+    return Rows("labels that depend on the answers", columns, lines)
+
+
+def complained(runs: Runs, rows: int) -> tuple[int, int]:
+    """Return how many were taken out of those that are as good as live, and how many there are."""
+    equal = np.array([each.canary == each.live for each in runs.settings])[runs.of]
+    return share_of(runs, "gone", rows, equal)
 
 
 def folded_runs(runs: int, rows: int) -> tuple[Rows, dict[str, object]]:
@@ -178,14 +202,29 @@ def lots_of() -> list[Lots]:
     return [
         lots
         for kind in kinds
-        for lots in (*(Lots(kind, rows) for rows in (1, 5, 20, 50)), Lots(kind, keyed=True))
+        for lots in (
+            *(Lots(kind, rows) for rows in (1, 5, 20, 50)),
+            *(Lots(kind, rows, chosen=5.0) for rows in (1, 20)),
+            Lots(kind, keyed=True),
+        )
     ]
 
 
 def simulated_lots(runs: int, rows: int) -> list[tuple[Lots, LotRuns]]:
-    """Return the runs of each, with as many rows again where a request has 20 and more."""
+    """Return the runs of each, with more rows where a request has 20 and more.
+
+    Of those with one row a request there are more runs: they come nearest to alpha.
+    """
     return [
-        (lots, simulate_lots(lots, runs, rows * (1 if lots.rows < 20 else 4), seed=5))
+        (
+            lots,
+            simulate_lots(
+                lots,
+                runs * (4 if lots.rows == 1 and not lots.keyed and lots.kind != "worse" else 1),
+                rows * (1 if lots.rows < 20 else 4),
+                seed=5,
+            ),
+        )
         for lots in lots_of()
     ]
 
@@ -196,7 +235,7 @@ def lots_table(found: list[tuple[Lots, LotRuns]], rows: int) -> tuple[Rows, dict
     measured: dict[str, object] = {}
     for lots, runs in found:
         count, whole = int((runs.gone < NEVER).sum()), len(runs.gone)
-        single, bare = (float((each < NEVER).mean()) for each in (runs.by_rows, runs.unguarded))
+        single, bare = (float((each < NEVER).mean()) for each in (runs.by_rows, runs.bare))
         median = shown(float(np.median(runs.gone)))
         within = f"{rows * (1 if lots.rows < 20 else 4):,}"
         lines.append(
@@ -211,7 +250,7 @@ def lots_table(found: list[tuple[Lots, LotRuns]], rows: int) -> tuple[Rows, dict
         "10 % of the requests",
         "labelled rows",
         "gone",
-        "without the look at labels",
+        "by the canary's own requests alone",
         "had each row been bet on",
         "median",
     )
@@ -243,16 +282,21 @@ def main() -> None:
     well = simulate(healthy(), each, rows, seed=1, requests=True)
     bad = simulate(worse(), poor, 500 if options.quick else 1_000, seed=2)
     complaints = simulate(complained_of(), poor, rows if options.quick else 2_000, seed=3)
+    most = simulate(mostly(), poor, 500 if options.quick else 2_000, seed=6)
     many = simulated_lots(40 if options.quick else 1_000, 500 if options.quick else 2_500)
     simulated_s = time.process_time() - begun
     with TemporaryDirectory() as folder:
         folded = fold_events(Path(folder), 5_000 if options.quick else 60_000)
     own = folded_runs(*((10, 300) if options.quick else (150, 800)))
+    habits, (changed, of) = habits_table(20 if options.quick else 800)
     report = report_of(well, bad, complaints, rows, folded)
     lots = lots_table(many, 500 if options.quick else 2_500)
-    report.tables[3:3] = [lots[0], own[0]]
+    late, _ = delays(most, "ten points worse, with most of the requests")
+    report.tables[3:3] = [habits, late, lots[0], own[0]]
     count, whole = no_draws(many)
     report.bars[2:2] = [
+        Bar("false rollbacks, complaints", np.divide(*complained(complaints, 2_000)), 0.01, False),
+        Bar("false rollbacks, labels that come otherwise with time", changed / of, 0.01, False),
         Bar("false rollbacks, many rows a request", count / whole, 0.01, at_least=False),
         Bar("the same, worst setting", worst_lots(many), 0.01, at_least=False),
     ]
@@ -271,17 +315,18 @@ The worst setting of those that are no worse, by chance too: {share:.1%} taken o
 `errors together` is the share of texts on which one draw decides for both versions whether they are
 wrong; on the others each has a draw of its own.
 
-Where the promise is missed, labels tell too little: the last column is what one z-test after 500
-rows finds, which may look only once. Whoever may look at any time pays for that. A canary that is
-worse goes all the same, some labels later. One row in eight has no twin, here as in the service.
+The last column is what one z-test of the same bets after 500 rows finds, which may look only once.
+One request in ten has no twin, here as in the service; to each labelled request of the canary's
+that both answered there is one of live's. Where the canary has most of the requests, fewer of its
+own have twins, and evidence comes as slowly as live's labels do.
+
+Labels that depend on the answers: a wrong answer, of whichever version was shown, is labelled so
+much likelier than a right one. By the canary's own answers alone every complaint is evidence.
 
 Many rows a request: each request has one domain and one difficulty (0.12, or 0.4 for one in four),
 and all its rows are labelled together; it is bet on once. Callers with keys: 200, asking as 1 / n,
 each of one domain and on one side for good. A version that is as good on the whole may be worse for
 the callers that it happened to get; that is what these are taken out for.
-
-Bare pairs are what is bet on, without the look at whether live does better on texts that the canary
-answered than on its own; that is how labels that depend on the answers give themselves away.
 """
     return [" ".join(each.split()) for each in words.strip().split("\n\n")]
 
@@ -298,12 +343,12 @@ def report_of(well: Runs, bad: Runs, complaints: Runs, rows: int, folded: Events
             f" the requests; as good, or 2 points better; {rows:,} labelled rows of their own each,"
             " looked at after every one; requests fail and lag in bursts meanwhile",
             "worse": f"{len(bad.of):,} canaries, {len(bad.settings)} settings",
-            "live's own labels": "as many a row as its share of the requests",
+            "live's own labels": "of as many requests that both answered, by its share of them",
             "alpha": "0.01, all measures together",
         },
     )
     table, measured = false_rollbacks(well, rows)
-    late, delayed = delays(bad)
+    late, delayed = delays(bad, "ten points worse")
     worst, setting = worst_of(well, rows)
     within = {
         number: float((bad.gone[bad.of == number] <= WITHIN).mean())

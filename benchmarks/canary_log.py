@@ -84,11 +84,12 @@ def _written(folder: Path, events: int) -> int:
             canary = draw.random() < 0.1
             ids = [f"{number:048d}"]
             log.predictions(_block(ids, 2 if canary else 1, "canary" if canary else "live", draw))
-            if canary:
-                log.predictions(_block(ids, 1, "paired", draw))
+            paired = canary or draw.random() < 0.1
+            if paired:
+                log.predictions(_block(ids, 1 if canary else 2, "paired", draw))
             if number % 10 == 0:
                 log.append([_label(ids[0], canary=canary)])
-            written += 1 + canary + (number % 10 == 0)
+            written += 1 + paired + (number % 10 == 0)
             if number % 1_000 == 0:
                 log.flush(_WAIT_S)
         log.flush(_WAIT_S)

@@ -8,15 +8,13 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks.canary_runs import ALONE, ALPHA, NEVER, Counts, Reals, Truths, sound
+from benchmarks.canary_runs import ALONE, ARMS, NEVER, PROOF, Counts, Reals, Truths
 from service.trials import pairs
-from service.trials.trial import PARTS
+from service.trials.spans import Arm
 from service.trials.wealth import Wealth
 
 CALLERS = 200  # with routing keys; the n-th asks 1 / n as often as the first
 _PERCENT = 10.0
-_OTHERS = 9  # rows or requests of live for each of the canary
-_PROOF = -np.log10(ALPHA * PARTS["accuracy"])
 
 Kind = Literal["identical", "noisy", "by domain", "worse"]
 
@@ -28,6 +26,7 @@ class Lots:
     kind: Kind
     rows: int = 1  # a request
     keyed: bool = False  # a caller is on one side for good, and of one domain
+    chosen: float = 1.0  # how much likelier a wrong answer is labelled than a right one
 
     @property
     def told(self) -> str:
@@ -39,7 +38,10 @@ class Lots:
             "worse": "10 points worse",
         }
         who = f"{CALLERS} callers with keys" if self.keyed else f"{self.rows} rows a request"
-        return f"{words[self.kind]}; {who}"
+        chosen = (
+            "" if self.chosen == 1.0 else f"; wrong answers labelled {self.chosen:g} times as often"
+        )
+        return f"{words[self.kind]}; {who}{chosen}"
 
 
 @dataclass(slots=True)
@@ -47,9 +49,24 @@ class LotRuns:
     """After how many labelled rows each run was called worse; `NEVER` where it was not."""
 
     gone: Counts
-    unguarded: Counts
+    bare: Counts  # by the canary's own requests alone
     by_rows: Counts  # had every row been bet on by itself
     worse_for_them: Truths = field(default_factory=lambda: np.zeros(0, np.bool_))
+
+
+@dataclass(frozen=True, slots=True)
+class _Lot:
+    """Labelled rows of a request of each run: those the canary alone had wrong, and live alone."""
+
+    lost: Reals
+    won: Reals
+    rows: Reals
+
+    @property
+    def behind(self) -> Reals:
+        """Return by how much the canary was wrong more often, 0 where nothing is labelled."""
+        mean: Reals = (self.lost - self.won) / np.maximum(self.rows, 1.0)
+        return mean
 
 
 def simulate_lots(lots: Lots, runs: int, rows: int, seed: int) -> LotRuns:
@@ -57,36 +74,41 @@ def simulate_lots(lots: Lots, runs: int, rows: int, seed: int) -> LotRuns:
     draw = np.random.default_rng(seed)
     asking = _Callers(runs, draw) if lots.keyed else None
     found = LotRuns(*(np.full(runs, NEVER) for _ in range(3)))
-    wealth, single = (Wealth(pairs.BETTORS, (runs,)) for _ in range(2))
-    twins_right, own_right, behind, whole = (np.zeros(runs) for _ in range(4))
-    for request in range(1, rows // lots.rows + 1):
-        hard, domain = asking.ask("canary") if asking else _texts(runs, draw)
-        hers, its = _wrong(lots, hard, domain)
-        both = np.minimum(hers, its) if lots.kind == "identical" else hers * its
-        twin = draw.binomial(lots.rows, its)
-        share = np.where(its > 0.0, both / np.maximum(its, 1e-9), 0.0)
-        shared = draw.binomial(twin, share)
-        alone = draw.binomial(lots.rows - twin, np.clip((hers - both) / (1.0 - its), 0.0, 1.0))
-        paired = draw.random(runs) >= ALONE
-        lost, won = alone * paired, (twin - shared) * paired
-        wealth.bet(pairs.log_gains((lost - won) / lots.rows))
-        single.bet(lost[:, None] * pairs.log_gains(1.0) + won[:, None] * pairs.log_gains(-1.0))
-        whole += lots.rows * paired
-        twins_right += (lots.rows - twin) * paired
-        behind += lost - won
-        for _ in range(_OTHERS):
-            hard, domain = asking.ask("live") if asking else _texts(runs, draw)
-            own_right += lots.rows - draw.binomial(lots.rows, _wrong(lots, hard, domain)[1])
-        own = np.full(runs, float(request * lots.rows * _OTHERS))
-        counts = sound(whole, twins_right, own, own_right, behind)
-        at = request * lots.rows
-        hit = wealth.log10() >= _PROOF
-        found.gone[counts & hit & (found.gone == NEVER)] = at
-        found.unguarded[hit & (found.unguarded == NEVER)] = at
-        found.by_rows[counts & (single.log10() >= _PROOF) & (found.by_rows == NEVER)] = at
+    wealth, bare, single = (Wealth(pairs.BETTORS, (runs,)) for _ in range(3))
+    at = np.zeros(runs)
+    for _ in range(rows // lots.rows * (1 if lots.chosen == 1.0 else 3)):
+        two: list[_Lot] = []
+        for arm in ARMS:
+            hard, domain = asking.ask(arm) if asking else _texts(runs, draw)
+            two.append(_asked(lots, arm, *_wrong(lots, hard, domain), draw))
+        alone = draw.random(runs) < ALONE
+        at += two[0].rows
+        for lot in two:
+            np.multiply(lot.lost, ~alone, out=lot.lost)
+            np.multiply(lot.won, ~alone, out=lot.won)
+        for lot in two:
+            wealth.bet(pairs.log_gains(lot.behind))
+        bare.bet(pairs.log_gains(two[0].behind))
+        for lot in two:
+            lost, won = lot.lost[:, None], lot.won[:, None]
+            single.bet(lost * pairs.log_gains(1.0) + won * pairs.log_gains(-1.0))
+        for into, by in ((found.gone, wealth), (found.bare, bare), (found.by_rows, single)):
+            now = (into == NEVER) & (by.log10() >= PROOF) & (at <= rows)
+            into[now] = at[now]
     if asking is not None:
         found.worse_for_them = asking.canary_worse()
     return found
+
+
+def _asked(lots: Lots, shown: Arm, canary: Reals, live: Reals, draw: np.random.Generator) -> _Lot:
+    """Return one request of each run that one version was shown for, as it is labelled."""
+    both = np.minimum(canary, live) if lots.kind == "identical" else canary * live
+    law = np.stack([both, canary - both, live - both, 1.0 - canary - live + both], axis=1)
+    counts = draw.multinomial(lots.rows, np.clip(law, 0.0, 1.0) / law.sum(axis=1, keepdims=True))
+    wrong = np.array([1, 1, 0, 0] if shown == "canary" else [1, 0, 1, 0], np.bool_)
+    chances = np.where(wrong, 1.0, 1.0 / lots.chosen)
+    labelled = draw.binomial(counts, chances).astype(np.float64)
+    return _Lot(labelled[:, 1], labelled[:, 2], labelled.sum(axis=1))
 
 
 def _wrong(lots: Lots, hard: Reals, domain: Counts) -> tuple[Reals, Reals]:
@@ -115,7 +137,7 @@ class _Callers:
         self._shares = {"canary": _shares(canary * weights), "live": _shares(~canary * weights)}
         self._canary = canary * weights
 
-    def ask(self, side: Literal["canary", "live"]) -> tuple[Reals, Counts]:
+    def ask(self, side: Arm) -> tuple[Reals, Counts]:
         """Return how hard the next text of one side is, and its domain."""
         drawn = self._draw.random(len(self._every))[:, None]
         one = np.minimum((drawn > self._shares[side]).sum(axis=1), CALLERS - 1)

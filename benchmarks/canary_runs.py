@@ -1,7 +1,7 @@
 """Many simulated canaries at once: the bets of `service/trials`, on arrays of trials.
 
-Each run is one canary beside one live version, labelled row by labelled row. The bets, the shares
-of alpha and the look at how labels were chosen are those of the service; only the loop is another.
+Each run is one canary beside one live version, labelled row by labelled row, with as many requests
+of either that have twins. The bets and how alpha is shared out are those of the service.
 """
 
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.trials import bursts, odds, pairs
-from service.trials.labels import CHANCE, OWN_MIN, variance
+from service.trials.spans import Arm
 from service.trials.trial import PARTS, Measure
 from service.trials.wealth import Wealth
 
@@ -21,7 +21,9 @@ Truths = npt.NDArray[np.bool_]
 ALPHA = 0.01
 NEVER = np.iinfo(np.int64).max
 MEASURES: tuple[Measure, ...] = ("accuracy", "failures", "latency")
-ALONE = 1 / 8  # of the canary's requests have no twin
+ALONE = 1 / 10  # of the requests have no twin, at least
+ARMS: tuple[Arm, ...] = ("canary", "live")
+PROOF = -np.log10(ALPHA * PARTS["accuracy"])
 
 _Z99 = 2.3263479
 _ROWS_A_SPAN = 5  # labelled rows of the canary between two spans of requests
@@ -67,84 +69,97 @@ def simulate(
     """
     of = np.repeat(np.arange(len(settings)), each)
     runs = Runs(settings, of)
-    for name in (*MEASURES, "unguarded", "z every row", "z at 500"):
+    for name in (*MEASURES, "bare", "z every row", "z at 500"):
         runs.by[name] = np.full(len(of), NEVER)
-    laws = np.array([laws_of(setting) for setting in settings])[of].cumsum(axis=1)
-    alone = np.array([_wrong(1 - setting.live, setting.chosen) for setting in settings])[of]
-    percent = np.array([setting.percent for setting in settings])[of]
-    trial = _Trials(len(of), alone, percent, np.random.default_rng(seed), runs)
+    trial = _Trials(settings, np.random.default_rng(seed), runs)
     for row in range(1, rows + 1):
-        trial.label(row, laws)
+        trial.label(row)
         if requests and row % _ROWS_A_SPAN == 0:
             trial.span(row)
     return runs
 
 
-def _wrong(wrong: float, chosen: float) -> float:
-    """Return the share of wrong answers among the labelled ones."""
-    return wrong * chosen / (wrong * chosen + 1.0 - wrong)
+def laws_of(setting: Setting, shown: Arm) -> Reals:
+    """Return the law of a labelled text that one showed: both wrong, the canary, live, neither.
 
-
-def laws_of(setting: Setting) -> tuple[float, float, float, float]:
-    """Return the law of a labelled pair: both wrong, the canary, live, neither."""
+    Its sum is how often such a text is labelled, where one that is answered rightly always is.
+    """
     canary, live = 1.0 - setting.canary, 1.0 - setting.live
     both = setting.together * min(canary, live) + (1.0 - setting.together) * canary * live
-    weighed = np.array(
-        [
-            both * setting.chosen,
-            (canary - both) * setting.chosen,
-            live - both,
-            1.0 - canary - live + both,
-        ]
-    )
-    first, second, third, fourth = (weighed / weighed.sum()).tolist()
-    return first, second, third, fourth
+    law = np.array([both, canary - both, live - both, 1.0 - canary - live + both])
+    wrong = [0, 1] if shown == "canary" else [0, 2]
+    law[wrong] *= setting.chosen
+    weighed: Reals = law
+    return weighed
+
+
+def share_of(setting: Setting) -> float:
+    """Return the share of the canary's requests that have twins."""
+    ours = setting.percent / 100.0
+    return min(ours, 1.0 - ours) / ours * (1.0 - ALONE)
+
+
+def live_a_row(setting: Setting) -> float:
+    """Return how many labelled texts of live's both answered, for each labelled one of canary's."""
+    likelier = laws_of(setting, "live").sum() / laws_of(setting, "canary").sum()
+    return float(share_of(setting) * likelier)
 
 
 class _Trials:
     """The state of all runs."""
 
-    def __init__(
-        self, runs: int, alone: Reals, percent: Reals, draw: np.random.Generator, into: Runs
-    ) -> None:
+    def __init__(self, settings: list[Setting], draw: np.random.Generator, into: Runs) -> None:
         self._draw = draw
         self._into = into
-        self._alone = alone
-        self._percent = percent
+        runs = len(into.of)
+        self._percent = np.array([setting.percent for setting in settings])[into.of]
+        self._shares = np.array([share_of(setting) for setting in settings])[into.of]
+        self._live_a_row = np.array([live_a_row(setting) for setting in settings])[into.of]
+        self._laws: dict[Arm, Reals] = {}
+        for arm in ARMS:
+            laws = np.array([laws_of(setting, arm) for setting in settings])
+            self._laws[arm] = (laws / laws.sum(axis=1, keepdims=True))[into.of].cumsum(axis=1)
         self._by = {
             "accuracy": Wealth(pairs.BETTORS, (runs,)),
             "failures": Wealth(odds.BETTORS, (runs,)),
             "latency": Wealth(odds.BETTORS, (runs,)),
         }
-        self._pairs = np.zeros(runs)
-        self._twins_right = np.zeros(runs)
-        self._own = np.zeros(runs)
-        self._own_right = np.zeros(runs)
+        self._bare = Wealth(pairs.BETTORS, (runs,))
+        self._bets = np.zeros(runs)
         self._sum = np.zeros(runs)
         self._square = np.zeros(runs)
 
-    def label(self, row: int, laws: Reals) -> None:
-        """Take one labelled row of each canary, and those of live that came meanwhile."""
-        draw, runs = self._draw, len(self._own)
-        live = draw.poisson((100.0 - self._percent) / self._percent)
-        self._own += live
-        self._own_right += live - draw.binomial(live, self._alone)
-        case = (draw.random(runs)[:, None] > laws).sum(axis=1)
-        paired = draw.random(runs) >= ALONE
-        canary = np.where(paired & (case <= 1), 1.0, 0.0)
-        twin = np.where(paired & ((case == 0) | (case == 2)), 1.0, 0.0)
-        self._pairs += paired
-        self._twins_right += paired - twin
-        self._sum += canary - twin
-        self._square += (canary - twin) ** 2
-        self._by["accuracy"].bet(pairs.log_gains(canary - twin))
-        self._hit("accuracy", row, self._sound())
-        self._hit("accuracy", row, np.ones(runs, np.bool_), into="unguarded")
+    def label(self, row: int) -> None:
+        """Take one labelled row of each canary, and those of live that both answered meanwhile."""
+        draw = self._draw
+        paired = draw.random(len(self._shares)) < self._shares
+        behind = paired * self._drawn("canary")
+        self._bare.bet(pairs.log_gains(behind))
+        self._bet(behind, paired)
+        others = draw.poisson(self._live_a_row)
+        for number in range(int(others.max())):
+            now = number < others
+            self._bet(now * self._drawn("live"), now)
+        self._hit("accuracy", row)
+        bare = self._into.by["bare"]
+        bare[(bare == NEVER) & (self._bare.log10() >= PROOF)] = row
         self._look(row)
+
+    def _bet(self, behind: Reals, of: Truths) -> None:
+        self._bets += of
+        self._sum += behind
+        self._square += behind**2
+        self._by["accuracy"].bet(pairs.log_gains(behind))
+
+    def _drawn(self, shown: Arm) -> Reals:
+        """Return by how much the canary is wrong more often, of one labelled text of one's own."""
+        case = (self._draw.random(len(self._shares))[:, None] > self._laws[shown]).sum(axis=1)
+        behind: Reals = np.where(case == 1, 1.0, np.where(case == 2, -1.0, 0.0))
+        return behind
 
     def span(self, row: int) -> None:
         """Take a span of requests, of which some failed and others were slow."""
-        draw, runs = self._draw, len(self._own)
+        draw, runs = self._draw, len(self._shares)
         share = self._percent / 100.0
         canary = 1 + draw.poisson(_REQUESTS, runs)
         live = 1 + draw.poisson(_REQUESTS * (1.0 - share) / share)
@@ -158,36 +173,21 @@ class _Trials:
             theirs = np.minimum(live, size - np.minimum(size, mine))
             counts = [each.astype(np.float64) for each in (mine, canary, theirs, live)]
             self._by[name].bet(bursts.log_gains(*counts))
-            self._hit(name, row, np.ones(runs, np.bool_))
+            self._hit(name, row)
 
-    def _sound(self) -> Truths:
-        """Return whether pairs count, of all runs."""
-        return sound(self._pairs, self._twins_right, self._own, self._own_right, self._sum)
-
-    def _hit(self, name: Measure, row: int, counts: Truths, into: str | None = None) -> None:
+    def _hit(self, name: Measure, row: int) -> None:
         proof = -np.log10(ALPHA * PARTS[name])
-        found = self._into.by[into or name]
-        found[counts & (found == NEVER) & (self._by[name].log10() >= proof)] = row
+        found = self._into.by[name]
+        found[(found == NEVER) & (self._by[name].log10() >= proof)] = row
 
     def _look(self, row: int) -> None:
-        """Do what is usual: a z-test of the paired difference, at 1 % on one side."""
+        """Do what is usual: a z-test of the same bets, at 1 % on one side."""
         if row < 30:
             return
-        whole = np.maximum(self._pairs, 1.0)
+        whole = np.maximum(self._bets, 1.0)
         mean = self._sum / whole
         deviation = np.sqrt(np.maximum(self._square / whole - mean**2, 1e-12) / whole)
         beyond = mean > _Z99 * deviation
         for name in ("z every row", "z at 500") if row == 500 else ("z every row",):
             found = self._into.by[name]
             found[beyond & (found == NEVER)] = row
-
-
-def sound(rows: Reals, twins_right: Reals, own: Reals, own_right: Reals, behind: Reals) -> Truths:
-    """Return whether pairs count: `Labels.pairs_count`, of many runs."""
-    whole, others = np.maximum(rows, 1.0), np.maximum(own, 1.0)
-    ahead = twins_right / whole - own_right / others
-    spread = np.sqrt(variance(twins_right, whole) + variance(own_right, others))
-    toward = np.where(behind >= 0.0, ahead, -ahead)
-    limit = np.minimum(CHANCE * spread, np.abs(behind) / whole / 2.0)
-    found: Truths = (own >= OWN_MIN) & (rows > 0) & (toward <= limit)
-    return found

@@ -185,7 +185,7 @@ class Settings(BaseSettings):
     """Share of the predictions that are marked to be labelled, drawn at random."""
 
     canary_pairing: bool = True
-    """Whether live answers a canary's requests too, unseen, so that labels tell of both."""
+    """Whether canary and live answer requests of each other too, unseen, so that labels compare."""
     automatic_rollback: Literal["off", "canary", "live"] = "off"
     """What goes without a person once it is proven worse: nothing, canaries, live versions too."""
     rollback_alpha: float = Field(default=0.01, gt=0, le=0.2)

@@ -126,7 +126,7 @@ EXAMPLE: dict[str, Any] = {
     "percent": 10.0,
     "verdict": "worse",
     "sentence": (
-        "Version 4 is less accurate than version 3 by 11.2 points (2.1 to 20.3), after 214"
+        "Version 4 is less accurate than version 3 by 11.2 points (4.3 to 18.1), after 214"
         " labelled rows."
     ),
     "cause": "accuracy",
@@ -159,15 +159,15 @@ EXAMPLE: dict[str, Any] = {
                 "slow_ratio": 0.0,
             },
         },
-        "paired": 187,
+        "paired": 388,
         "agreement": {"rows": 1872, "ratio": 0.842415},
         "differences": {
             "accuracy": {
                 "point": -0.11215,
-                "lower": -0.203141,
-                "upper": -0.021159,
-                "canary": 187,
-                "live": 187,
+                "lower": -0.181141,
+                "upper": -0.043159,
+                "canary": 388,
+                "live": 388,
                 "paired": True,
             },
             "failures": {
@@ -182,12 +182,12 @@ EXAMPLE: dict[str, Any] = {
                 "point": 0.0005,
                 "lower": -0.0011,
                 "upper": 0.0021,
-                "canary": 238,
+                "canary": 192,
                 "live": 2048,
                 "paired": False,
             },
         },
-        "evidence_log10": {"accuracy": 2.31, "failures": -0.83, "latency": -1.3},
+        "evidence_log10": {"accuracy": 3.64, "failures": -0.83, "latency": -1.3},
         "proof_log10": 2.0,
         "latency_objective_s": 0.5,
         "labels_told_by_answers": False,

@@ -18,7 +18,7 @@ class ArmDocument(Document):
     accuracy: float | None
     failure_ratio: float | None
     latency_p50_s: float | None = Field(
-        description="of the newest requests, as the next; the canary's without a twin alone"
+        description="of the newest requests without a twin, as the next"
     )
     latency_p95_s: float | None
     slow_ratio: float | None = Field(description="requests beyond the latency objective")
@@ -63,14 +63,14 @@ class TrialDocument(Document):
 
     since: str
     arms: dict[Literal["canary", "live"], ArmDocument]
-    paired: int = Field(description="labelled rows of the canary that live answered too")
+    paired: int = Field(description="labelled rows that both answered")
     agreement: AgreementDocument
     differences: DifferencesDocument
     evidence_log10: EvidenceDocument
     proof_log10: float
     latency_objective_s: float
     labels_told_by_answers: bool = Field(
-        description="which rows get labels depends on the answers, so pairs do not count"
+        description="which rows get labels depends on the answers; accuracies are not of all rows"
     )
 
 

@@ -28,9 +28,8 @@ from service.events.image_figures import ImageFigures
 from service.events.text_figures import TextFigures
 from service.limits import TenantLimits
 from service.metrics import Metrics
-from service.registry.draw import goes_alone
 from service.registry.records import Route
-from service.registry.routes import without_twin
+from service.registry.routes import for_one_request, without_twin
 from service.tracing.names import ADAPTER, DIGEST, INPUTS, PREPARE, ROLE, TOKENS, VERSION
 from service.usage import UsageBook
 
@@ -196,8 +195,8 @@ class Predictor:
             "version": route.version,
             "digest": route.digest,
         }
-        if not self._pairs or goes_alone(route.tenant, route.adapter, call.request_id):
-            route = without_twin(route)
+        if route.twin_share:
+            route = for_one_request(route, self._draw()) if self._pairs else without_twin(route)
         with (
             Watched(self._recorder, route, len(inputs), call, self._metrics.objectives),
             self._entrance.entered(route.tenant, route.settings.rates) as entry,

@@ -144,6 +144,7 @@ class LoggedPredictions:
             precision=told.backbone.precision,
             provider=told.backbone.provider,
             role=route.role,
+            alone=route.alone,
             revision=route.revision,
             time_s=time_s,
             ids=told.ids,

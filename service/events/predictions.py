@@ -17,7 +17,7 @@ from service.events.text_figures import TextFigures
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[Any]
 
-# `paired`: the live version's answer to what a canary answered, under the ids of the canary's.
+# `paired`: live's answer to what a canary answered, or the other way round, under the same ids.
 Role = Literal["live", "canary", "paired", "shadow", "pinned"]
 
 
@@ -59,6 +59,7 @@ class PredictionBlock:
     sample: float = 1.0  # the share of the tenant's predictions that is logged
     figures: TextFigures | None = None  # of the texts, whether or not they are given
     images: ImageFigures | None = None  # of images, where those were asked
+    alone: bool | None = None  # beside a canary: whether no other version answered it, by the draw
     trace: object | None = None  # which the write is told of; None: the request is not recorded
 
     def __len__(self) -> int:

@@ -28,6 +28,11 @@ COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
     ("precision", pa.string(), "variant of the bundle"),
     ("provider", pa.string(), "where the graph ran"),
     ("role", pa.string(), "`live`, `canary`, `paired`, `shadow`, `pinned` or `reference`"),
+    (
+        "alone",
+        pa.bool_(),
+        "beside a canary: whether it was drawn that the other version does not answer it too",
+    ),
     ("revision", pa.int64(), "of the rollout that sent the request here, or that was made"),
     ("prediction_id", pa.string(), "of a shadow or pair: the id of the answer that the caller got"),
     ("request_id", pa.string(), "the `X-Request-Id` of the answer"),

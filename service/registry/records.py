@@ -197,6 +197,8 @@ class Route:
     revision: int = 0  # of the rollout that sent the request here
     shadows: tuple["Route", ...] = ()  # other versions that answer the same texts, for the log
     windows: Windows | None = None  # of texts beyond the limit; None: they are truncated
+    twin_share: float = 0.0  # of its requests, that the other of live and canary answers too
+    alone: bool | None = None  # beside a canary: whether it was drawn that the other one does not
 
 
 @dataclass(frozen=True, slots=True)

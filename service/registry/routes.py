@@ -18,18 +18,21 @@ from service.errors import NoLiveVersion, UnknownAdapter, UnknownTenant, Unknown
 from service.registry.draw import position
 from service.registry.records import DEFAULTS, Role, Rollout, Route, TenantSettings
 
+_ALONE = 0.1  # of the requests at least go without a twin: latency is judged by those
+
 
 @dataclass(frozen=True, slots=True)
 class AdapterRoutes:
     """The versions of one adapter, and which of them answer.
 
-    What the canary answers, the live version answers too, unseen: as its twin, `paired`.
+    What the canary answers, the live version answers too, unseen, and the other way round, as much
+    of the one as of the other: as twins, `paired`.
     """
 
     rollout: Rollout
     versions: Mapping[int, Route]  # as somebody who asks for a number gets them
     foreign: Mapping[int, str]  # judged against another bundle, so they cannot answer here: which
-    live: Route | None  # with its shadows
+    live: Route | None  # with its shadows, and its twin where there is a canary
     canary: Route | None  # with its twin and its shadows; None too where nothing is live
 
     def drawn(self, tenant: str, adapter: str, key: str | None) -> Route | None:
@@ -140,12 +143,22 @@ class Routes:
         raise NoLiveVersion(reason) if version is None else UnknownVersion(reason)
 
 
+def for_one_request(route: Route, drawn: float) -> Route:
+    """Return a route of a canary, or of live beside one, with the other one or without it.
+
+    `drawn` is a number in [0, 1) that no caller knows or chooses.
+    """
+    if not route.twin_share:
+        return route
+    return replace(route, alone=False) if drawn < route.twin_share else without_twin(route)
+
+
 def without_twin(route: Route) -> Route:
-    """Return a canary's route without the live version beside it."""
-    if route.role != "canary":
+    """Return a route of a canary, or of live beside one, without the other one."""
+    if not route.twin_share:
         return route
     others = tuple(shadow for shadow in route.shadows if shadow.role != "paired")
-    return replace(route, shadows=others)
+    return replace(route, shadows=others, twin_share=0.0, alone=True)
 
 
 @lru_cache(maxsize=4096)  # so that versions that share their labels share one tuple
@@ -190,6 +203,16 @@ def read_routes(
     return routes_of(own, foreign, rollout, settings)
 
 
+def _beside(route: Route, other: Route, part: float, others: float) -> Route:
+    """Return a route with another version as its twin, for as many requests as that one's.
+
+    `part` is its share of the requests, `others` that of the other one.
+    """
+    twin = replace(other, role="paired", shadows=())
+    share = min(part, others) / part * (1.0 - _ALONE)
+    return replace(route, shadows=(twin, *route.shadows), twin_share=share)
+
+
 def routes_of(
     own: Iterable[Route],
     foreign: Mapping[int, str],
@@ -211,6 +234,12 @@ def routes_of(
     live = None if rollout.live is None else in_role(rollout.live, "live", shadows)
     canary = None
     if rollout.canary is not None and live is not None:
-        twin = replace(live, role="paired", shadows=())
-        canary = in_role(rollout.canary.version, "canary", (twin, *shadows))
+        canary = in_role(rollout.canary.version, "canary", shadows)
+    if canary is not None and live is not None and rollout.canary is not None:
+        part = rollout.canary.percent / 100.0
+        if part < 1.0:  # else live answers nothing to compare with
+            live, canary = (
+                _beside(live, canary, 1.0 - part, part),
+                _beside(canary, live, part, 1.0 - part),
+            )
     return AdapterRoutes(rollout, versions, foreign, live, canary)

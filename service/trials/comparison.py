@@ -44,7 +44,7 @@ class Comparison:
     percent: float
     canary: ArmFigures
     live: ArmFigures
-    paired: int  # labelled rows of the canary that live answered too
+    paired: int  # labelled rows that both answered
     agreement: float | None
     agreement_rows: int
     objective_s: float
@@ -96,7 +96,7 @@ def compare(trial: Trial, percent: float) -> Comparison:
         percent=percent,
         canary=_figures(trial, "canary"),
         live=_figures(trial, "live"),
-        paired=labels.table.rows,
+        paired=labels.pairs,
         agreement=_share(trial.agreement.same, trial.agreement.rows),
         agreement_rows=trial.agreement.rows,
         objective_s=trial.spans.objective_s,
@@ -114,7 +114,7 @@ def compare(trial: Trial, percent: float) -> Comparison:
 
 def _figures(trial: Trial, arm: Arm) -> ArmFigures:
     requests = trial.spans.of[arm]
-    tally = trial.labels.canary if arm == "canary" else trial.labels.live
+    shown = trial.labels.of(arm)
     seconds = np.array(requests.seconds)
     p50, p95 = (None, None)
     if len(seconds):
@@ -124,8 +124,8 @@ def _figures(trial: Trial, arm: Arm) -> ArmFigures:
         rows=requests.rows,
         requests=requests.answered,
         failed=requests.failed,
-        labelled=tally.labelled,
-        accuracy=_share(tally.right, tally.labelled),
+        labelled=shown.labelled,
+        accuracy=_share(shown.right, shown.labelled),
         failure_ratio=_share(requests.failed, requests.answered + requests.failed),
         latency_p50_s=p50,
         latency_p95_s=p95,

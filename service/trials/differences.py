@@ -22,11 +22,11 @@ class Difference:
 
 def accuracy(trial: Trial) -> Difference | None:
     """Return the difference of the shares of right answers; this interval holds at all times."""
-    labels = trial.labels
-    table, canary, live = labels.table, labels.canary, labels.live
-    if table.rows >= LABELLED_MIN and not labels.told_by_answers:
-        found = intervals.of_pairs(table.live_wrong, table.canary_wrong, table.rows)
-        return Difference(found, table.rows, table.rows, paired=True)
+    canary, live, pairs = trial.labels.canary, trial.labels.live, trial.labels.pairs
+    tables = [canary.table] if trial.arms.watched == "live" else [canary.table, live.table]
+    if min(table.rows for table in tables) >= LABELLED_MIN:
+        counts = [(table.live_wrong, table.canary_wrong, table.rows) for table in tables]
+        return Difference(intervals.of_pairs(counts), pairs, pairs, paired=True)
     if min(canary.labelled, live.labelled) >= LABELLED_MIN:
         found = intervals.of_shares(canary.right, canary.labelled, live.right, live.labelled)
         return Difference(found, canary.labelled, live.labelled)

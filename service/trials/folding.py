@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 
 from service.events.reader import LogBatch
 from service.events.schema import column_of
-from service.registry.draw import goes_alone
-from service.trials.trial import Arms, Trial
+from service.trials.spans import Arm
+from service.trials.trial import Trial
 
 Trials = Mapping[tuple[str, str], Sequence[Trial]]  # by tenant and adapter
 
@@ -77,28 +77,32 @@ def _fold_predictions(batch: LogBatch, records: Any, trial: Trial) -> None:
 
     canary = rows_of(arms.watched, arms.canary)
     live = rows_of("live", arms.live)  # none where live itself is watched
-    if len(canary):
-        seconds, names = _requests(records, canary)
-        alone = _alone(arms, seconds, names)
-        trial.answered("canary", alone, len(canary), batch.written_s, requests=len(seconds))
-        for key, name in _named(records, canary):
-            trial.said(key, name)
-    if len(live):
-        trial.answered("live", _requests(records, live)[0], len(live), batch.written_s)
-    twins = rows_of(arms.twin_role, arms.live)
-    for rows in np.split(twins, np.flatnonzero(_begins(records, twins))[1:]) if len(twins) else ():
-        told = _named(records, rows)
-        trial.twins([key for key, _ in told], [name for _, name in told])
+    own: dict[Arm, Any] = {"canary": canary, "live": live}
+    for arm, rows in own.items():
+        if len(rows):
+            requests, seconds = _requests(records, rows)
+            trial.answered(arm, seconds, len(rows), batch.written_s, requests=requests)
+    for key, name in _named(records, canary):
+        trial.said(key, name)
+    for arm in own:
+        twins = rows_of(*arms.twins_of(arm))
+        if not len(twins) or (arm == "live" and arms.watched == "live"):
+            continue  # and what rides with a live version that is watched is its own twin
+        for rows in np.split(twins, np.flatnonzero(_begins(records, twins))[1:]):
+            told = _named(records, rows)
+            trial.twins(arm, [key for key, _ in told], [name for _, name in told])
 
 
-def _requests(records: Any, rows: Any) -> tuple[list[float], list[str]]:
-    """Return the seconds and the id of each request."""
-    firsts = records.select(["request_id", "queue_s", "compute_s"]).take(
-        rows[_begins(records, rows)]
-    )
+def _requests(records: Any, rows: Any) -> tuple[int, list[float]]:
+    """Return how many requests there are, and the seconds of those that went alone by the draw.
+
+    Drawn, not found without a twin: of one that was dropped, the queue was full.
+    """
+    firsts = records.take(rows[_begins(records, rows)])
     took = pc.add(firsts.column("queue_s"), firsts.column("compute_s"))
-    seconds: list[float] = took.to_numpy(zero_copy_only=False).tolist()
-    return seconds, firsts.column("request_id").to_pylist()
+    alone = pc.fill_null(column_of(firsts, "alone"), False)
+    seconds: list[float] = took.filter(alone).to_numpy(zero_copy_only=False).tolist()
+    return firsts.num_rows, seconds
 
 
 def _begins(records: Any, rows: Any) -> Any:
@@ -109,18 +113,6 @@ def _begins(records: Any, rows: Any) -> Any:
     begins = np.ones(len(rows), np.bool_)
     begins[1:] = (asked[1:] != asked[:-1]) | (time[1:] != time[:-1])
     return begins
-
-
-def _alone(arms: Arms, seconds: list[float], names: list[str]) -> list[float]:
-    """Return the seconds of those requests that were chosen to go without a twin.
-
-    Chosen, not found without one: of a twin that was dropped, the queue was full.
-    """
-    return [
-        took
-        for took, name in zip(seconds, names, strict=True)
-        if goes_alone(arms.tenant, arms.adapter, name)
-    ]
 
 
 def _named(records: Any, rows: Any) -> list[tuple[int, str]]:

@@ -38,12 +38,24 @@ def radius(deviation: float, rows: int, alpha: float = 0.05) -> float:
     )
 
 
-def of_pairs(gained: int, lost: int, rows: int) -> Interval:
-    """Return the mean of differences that are 1 `gained` times, -1 `lost` times and else 0."""
-    point = (gained - lost) / rows
+def of_pairs(tables: Sequence[tuple[int, int, int]]) -> Interval:
+    """Return the mean of the means of differences, one for each table, each as heavy as the others.
+
+    A table is of so many rows: of differences that are 1, of those that are -1, and of all.
+    """
+    means = [(gained - lost) / rows for gained, lost, rows in tables]
+    point = sum(means) / len(means)
     # One more of each keeps the deviation of few rows away from nothing.
-    square = (gained + lost + 2) / (rows + 2)
-    reach = radius(math.sqrt(max(square - point**2, 0.0)), rows)
+    squares = [(gained + lost + 2) / (rows + 2) for gained, lost, rows in tables]
+    variance = (
+        sum(
+            max(square - mean**2, 0.0) / rows
+            for square, mean, (_, _, rows) in zip(squares, means, tables, strict=True)
+        )
+        / len(tables) ** 2
+    )
+    whole = sum(rows for _, _, rows in tables)
+    reach = radius(math.sqrt(whole * variance), whole)
     return Interval(point, max(-1.0, point - reach), min(1.0, point + reach))
 
 

@@ -1,28 +1,42 @@
-"""Paired answers: canary and live on the same text, one bet for each request.
+"""Pairs: canary and live on the same texts, whichever of the two answered the caller.
 
-A labelled answer of the canary has a twin: what live said of the same text. With 1 for a wrong
-answer and 0 for a right one, c of the canary and l of its twin, c - l is on average at most 0 where
-the canary is no worse. Texts of one request are often of one kind, and where the two versions
-differ by kind, many rows of one request are no more than one draw. So a request is bet on once, by
-the mean S of c - l over those of its rows that were labelled together; who bets the part r gets
-1 + r S, on average 1 at most.
+Of a labelled text that both answered, let c be 1 where the canary was wrong and l where live was.
+Texts of one request are often of one kind, and where the two versions differ by kind, many rows of
+one request are no more than one draw. So a request is bet on once, by the mean S of c - l over
+those of its rows that were labelled together; who bets the part r gets 1 + r S.
 
-Nothing is supposed of how errors hang together, how hard texts are, or how many rows a request has.
-What is supposed: requests come to the canary by a draw of their own, and whether a row gets its
-label does not depend on which version was wrong. Where labels are complaints it does, and
-`labels.Labels.pairs_count` finds out.
+Where the canary is no worse, that is 1 on average at most, **also where labels are complaints**.
+One version was shown, and of texts that both answered it is as often the one as the other. Let a
+wrong answer that is shown get its label at some moment with chance a, a right one with b, and let
+p be how often the canary alone is wrong, q live alone. Then the next label that tells the two apart
 
-Source: bets on a bounded mean, Waudby-Smith and Ramdas 2023 (arXiv 2010.09686).
+    is against the canary with a weight of a p (it was shown) + b p (live was) = (a + b) p,
+    and against live with b q + a q = (a + b) q.
 
->>> np.exp(log_gains(1.0)).round(2).tolist()  # one row, on which the canary alone was wrong
-[1.33, 1.8, 1.98]
+So it is a coin that falls against the canary with p / (p + q), at most one half if p <= q, whatever
+a and b are, whenever they change, and in whatever order labels of right and of wrong answers come.
+By the canary's own answers alone every complaint would be evidence.
+
+Where more requests of one version than of the other have twins, those count less in proportion
+(`Labels.weights`): then a p and a q weigh the same again.
+
+Nothing is supposed of how errors hang together, or how hard texts are. What is supposed: requests
+are drawn one by one; labels come in no order of texts; and the chance of a label depends, if on
+anything of the answer, on whether the one that was shown is right. Not on which version gave it,
+and not on its class or confidence, which the versions may choose differently.
+
+Source: a sign test of discordant pairs (McNemar 1947) whose sides are drawn; bets on a bounded
+mean, Waudby-Smith and Ramdas 2023 (arXiv 2010.09686).
+
+>>> np.exp(log_gains(1.0)).round(3).tolist()  # one row, on which the canary alone was wrong
+[1.165, 1.4, 1.9]
 """
 
 import numpy as np
 
 from service.trials.wealth import Bettors, Reals
 
-_STAKES = ((0.33, 0.65), (0.8, 0.25), (0.98, 0.1))  # and their part of the purse
+_STAKES = ((0.165, 0.65), (0.4, 0.25), (0.9, 0.1))  # and their part of the purse
 
 _R: Reals = np.array([stake for stake, _ in _STAKES])
 BETTORS = Bettors(tuple(part for _, part in _STAKES))
@@ -31,7 +45,7 @@ BETTORS = Bettors(tuple(part for _, part in _STAKES))
 def log_gains(behind: float | Reals) -> Reals:
     """Return what each bettor gets, as logarithms [..., bettors].
 
-    `behind` is by how much the canary was wrong more often than its twins, of one request: -1 to 1.
+    `behind` is by how much the canary was wrong more often than live, of one request: -1 to 1.
     """
     gains: Reals = np.log1p(_R * np.asarray(behind, np.float64)[..., None])
     return gains

@@ -56,7 +56,7 @@ class Spans:
     ) -> bool:
         """Take requests that were answered; say whether a span ended.
 
-        `seconds` are of those that tell of latency: of the canary's, the ones without a twin.
+        `seconds` are of those that tell of latency: the ones that went without a twin.
         """
         ended = self._turn(written_s)
         slow = sum(each > self.objective_s for each in seconds)

@@ -40,10 +40,11 @@ class Arms:
     begun_s: float
     watched: Literal["canary", "live"] = "canary"
 
-    @property
-    def twin_role(self) -> str:
-        """Return how the log calls rows of the other version under the watched one's ids."""
-        return "paired" if self.watched == "canary" else "shadow"
+    def twins_of(self, arm: Arm) -> tuple[str, int]:
+        """Return the role and the version of the rows that the other one has under an arm's ids."""
+        if self.watched == "live":
+            return "shadow", self.live
+        return "paired", self.live if arm == "canary" else self.canary
 
     def arm_of(self, role: str | None, version: int | None) -> Arm | None:
         """Return which of the two answered by itself; None: neither."""
@@ -77,7 +78,6 @@ class Trial:
         """By which measure the canary was found worse; once it is, it stays."""
         self._proof = -math.log10(alpha)
         self._said: dict[int, str] = {}
-        self._requests = 0
 
     def keep(self, rows_max: int) -> None:
         """Keep no more rows than so many."""
@@ -111,18 +111,20 @@ class Trial:
         if len(self._said) > _AGREEING_MAX:
             del self._said[next(iter(self._said))]
 
-    def twins(self, keys: Sequence[int], names: Sequence[str]) -> None:
-        """Take what live said of the texts of one request; `settle` bets."""
-        self._requests += 1
+    def twins(self, arm: Arm, keys: Sequence[int], names: Sequence[str]) -> None:
+        """Take what the other one said of the texts of one of a version's requests."""
+        shown = self.labels.of(arm)
+        shown.requests += 1
         for key, name in zip(keys, names, strict=True):
-            self._twin(key, name)
+            if arm == "canary":
+                self._agree(key, name)
+            shown.twin(key, name, shown.requests)
 
-    def _twin(self, key: int, name: str) -> None:
+    def _agree(self, key: int, name: str) -> None:
         said = self._said.pop(key, None)
         if said is not None:
             self.agreement.rows += 1
             self.agreement.same += said == name
-        self.labels.twin(key, name, self._requests)
 
     def labelled(
         self, arm: Arm, key: int, label: str, *, right: bool, predicted_s: float, audit: bool
@@ -133,10 +135,7 @@ class Trial:
         """
         if predicted_s < int(self.arms.begun_s) or (self.arms.watched == "live" and not audit):
             return
-        if arm == "canary":
-            self.labels.of_canary(key, label, right=right)
-        else:
-            self.labels.of_live(key, right=right)
+        self.labels.of(arm).label(key, label, right=right)
 
     def settle(self) -> None:
         """Bet on what labels told since the last time: at the end of each frame of the log."""
@@ -159,14 +158,14 @@ class Trial:
             wealth = self.spans.latency
         else:
             wealth = self.labels.worse
-        if measure == "accuracy" and not self.labels.pairs_count:
+        if measure == "accuracy" and not self.labels.of_both:
             return _LOG_PARTS[measure]  # as at the beginning
         return float(wealth.log10()) + _LOG_PARTS[measure]
 
     @property
     def evidence_of_better(self) -> float:
         """Return the evidence that the canary is more accurate than live."""
-        if not self.labels.pairs_count:
+        if not self.labels.of_both:
             return _LOG_PARTS["accuracy"]
         return float(self.labels.better.log10()) + _LOG_PARTS["accuracy"]
 

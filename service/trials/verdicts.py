@@ -17,7 +17,7 @@ def judge(trial: Trial) -> tuple[Verdict, Reason | None]:
         return "better", None
     labels, of = trial.labels, trial.spans.of
     labelled = labels.canary.labelled >= LABELLED_MIN and (
-        labels.table.rows >= LABELLED_MIN or labels.live.labelled >= LABELLED_MIN
+        labels.pairs >= LABELLED_MIN or labels.live.labelled >= LABELLED_MIN
     )
     asked = min(
         of["canary"].answered + of["canary"].failed, of["live"].answered + of["live"].failed
@@ -51,12 +51,24 @@ def sentence_of(
             f"{canary} neither fails nor lags more often than {live} as far as is known; of its"
             f" accuracy {labelled} labels say too little."
         )
-    if not trial.labels.table.rows:
-        return (
-            f"Nothing can be proven of the accuracy of {canary.lower()}: {live} answered none of"
-            f" the texts of its {labelled} labels. Pairing (`TENANTRY_CANARY_PAIRING`) lets it."
-        )
+    if not trial.labels.of_both:
+        return f"Nothing can be proven of the accuracy of {canary.lower()}: {_missing(trial)}"
     return f"{canary} is neither proven worse than {live} nor better, after {labelled} labels."
+
+
+def _missing(trial: Trial) -> str:
+    """Return why labels are no evidence of accuracy, though the canary has some."""
+    canary, live = f"version {trial.arms.canary}", f"version {trial.arms.live}"
+    labels = trial.labels
+    if not labels.canary.requests and not labels.live.requests:
+        return (
+            "neither answered texts of the other. `TENANTRY_CANARY_PAIRING` lets it,"
+            f" {canary} below 100 percent, and room for it."
+        )
+    return (
+        f"of the requests that both answered, {labels.canary.bets} that {canary} answered for the"
+        f" caller have labels, and {labels.live.bets} of {live}. Label answers of both alike."
+    )
 
 
 def _why(

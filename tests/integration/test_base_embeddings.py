@@ -22,7 +22,6 @@ from service.engine.runtime import OnnxRuntime
 from service.engine.tokens import Tokeniser
 from service.events.columns import unit_rows
 from service.events.predictions import FloatArray
-from service.registry.draw import goes_alone
 from tests.fakes.answering import answer_all
 from tests.fakes.events import read_all, rows_of
 from tests.fakes.faults import ADAPTER, TENANT, Service, publish, serving, upload
@@ -78,12 +77,7 @@ def test_every_role_but_a_shadow_is_logged_with_what_the_bare_backbone_said(
         assert row["base_embedding"] == pytest.approx(expected, abs=2e-3)
         assert np.abs(np.subtract(row["embedding"], expected)).max() > 0.01, "not the adapter's own"
     shadows = [row for row in rows if row["role"] in ("shadow", "paired")]
-    twins = [
-        row
-        for row in rows
-        if row["role"] == "canary"
-        and not goes_alone(row["tenant"], row["adapter"], row["request_id"])
-    ]
+    twins = [row for row in rows if row["role"] in ("canary", "live") and not row["alone"]]
     assert len(shadows) == 8 * len(TEXTS) + len(twins)
     assert all(row["base_embedding"] is None for row in shadows)
     assert {row["prediction_id"] for row in shadows} <= said.keys()

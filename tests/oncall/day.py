@@ -79,8 +79,8 @@ class Day:
         """Let everything happen that goes on by itself from then on."""
         self.callers[DRIFTED].habits.words = "foreign"
         self.callers[FLOODED].habits.requests_per_s = 20.0
-        # One canary's request in eight tells of latency, and a hundred are needed.
-        self.callers[CANARY].habits.requests_per_s = 50.0
+        # One request in ten of either version tells of latency, and a hundred are needed.
+        self.callers[CANARY].habits.requests_per_s = 80.0
         self.callers[CANARY].habits.labelled = 0.05
         self._roll_out()
         self._damaged = [self._damage(name) for name in (SHADOW, DRIFTED)]
@@ -89,7 +89,7 @@ class Day:
         operator, tenant = self.operator, self.town.tenant
         fine = tenant(CANARY)
         canary = operator.upload(fine, operator.weights(fine), fine.holdout, temperature=1.1)
-        operator.roll_out(fine, 1, canary=(canary.version, 80.0))
+        operator.roll_out(fine, 1, canary=(canary.version, 50.0))
         worse = tenant(WORSE)
         stranger = operator.upload(worse, operator.weights(worse, _WORSE), worse.holdout)
         operator.roll_out(worse, 1, canary=(stranger.version, 50.0))

@@ -30,8 +30,7 @@ from service.events.ids import reference
 from service.events.text_figures import TextFigures, figures_of
 from service.limits import TenantLimits
 from service.metrics import Metrics
-from service.registry.draw import goes_alone
-from service.registry.records import Rates, Route, TenantSettings
+from service.registry.records import Rates, Role, Route, TenantSettings
 from service.usage import Rows, UsageBook
 from tests.fakes.asgi import FakeReceive, call_with
 from tests.fakes.batching import FakeBatcher
@@ -264,28 +263,26 @@ async def test_live_answers_beside_the_canary_unless_it_is_told_not_to(
 ) -> None:
     twin = route_of(version=1, digest="sha256:s", role="paired")
     shadow = route_of(version=4, digest="sha256:s", role="shadow")
-    parts = Parts(route_of(role="canary", shadows=(twin, shadow)), pairs=pairs)
+    parts = Parts(route_of(role="canary", shadows=(twin, shadow), twin_share=1.0), pairs=pairs)
     predicted = await parts.predict(call_with(), "one", "two")
     await asyncio.sleep(0)
     assert [route.role for _, route, _ in parts.notes.shadows] == roles
-    assert predicted.route.version == 3
+    assert (predicted.route.version, predicted.route.alone) == (3, not pairs)
 
 
-async def test_one_request_in_eight_of_the_canary_goes_without_its_twin_as_its_id_says() -> None:
+@pytest.mark.parametrize("role", ["canary", "live"])
+async def test_chance_and_no_caller_decides_which_requests_go_without_a_twin(role: Role) -> None:
     twin = route_of(version=1, digest="sha256:s", role="paired")
-    parts = Parts(route_of(role="canary", shadows=(twin,)))
+    drawn = [0.1, 0.3, 0.24, 0.9, 0.25]
+    parts = Parts(route_of(role=role, shadows=(twin,), twin_share=0.25), draw=iter(drawn).__next__)
     alone = []
-    for number in range(80):
-        call = replace(call_with(), request_id=f"request-{number}")
+    for _ in drawn:
         before = len(parts.notes.shadows)
-        await parts.predict(call, "one")
+        predicted = await parts.predict(replace(call_with(), request_id="the same"), "one")
         await asyncio.sleep(0)
-        if len(parts.notes.shadows) == before:
-            alone.append(call.request_id)
-    assert alone == [
-        name for number in range(80) if goes_alone("acme", "support", name := f"request-{number}")
-    ]
-    assert 4 <= len(alone) <= 18
+        assert predicted.route.alone is (len(parts.notes.shadows) == before)
+        alone.append(predicted.route.alone)
+    assert alone == [False, True, False, True, True]
 
 
 async def test_a_request_that_fails_by_our_fault_is_noted_with_its_version_and_others_are_not() -> (

@@ -1,5 +1,6 @@
 """Canaries and shadows: who is drawn, what rides along, and what keeps versions in place."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from service.errors import Conflict, NoLiveVersion, UnacceptableRequest
 from service.registry.draw import position
 from service.registry.records import Canary, RegistryLimits, Rollout, TenantSettings
 from service.registry.registry import Registry
-from service.registry.routes import without_twin
+from service.registry.routes import for_one_request, without_twin
 from tests.fakes.manifests import BACKBONE, manifest_of
 from tests.fakes.packages import package_of
 
@@ -89,9 +90,44 @@ def test_what_the_canary_answers_the_live_version_answers_too(published: Registr
     twin, *others = published.route("acme", "routing", None, min(with_canary)).shadows
     assert (twin.version, twin.role, twin.revision, twin.shadows) == (1, "paired", 1, ())
     assert {other.role for other in others} == {"shadow"}
+    canary = published.route("acme", "routing", None, min(with_canary))
+    assert canary.twin_share == pytest.approx(0.9)
+    assert [shadow.role for shadow in without_twin(canary).shadows] == ["shadow", "shadow"]
+
+
+@pytest.mark.parametrize(
+    ("percent", "of_canary", "of_live"),
+    [(1.0, 1.0, 1 / 99), (20.0, 1.0, 0.25), (50.0, 1.0, 1.0), (80.0, 0.25, 1.0)],
+)
+def test_as_many_of_the_requests_of_either_have_twins(
+    published: Registry, percent: float, of_canary: float, of_live: float
+) -> None:
+    put(published, {**WHOLE, "canary": {"version": 2, "percent": percent}})
+    with_canary = who_has_the_canary(published)
     live = published.route("acme", "routing", None, min(set(KEYS) - with_canary))
-    assert "paired" not in {shadow.role for shadow in live.shadows}
-    assert without_twin(live) is live
+    twin, *others = live.shadows
+    assert (twin.version, twin.role, twin.revision, twin.shadows) == (2, "paired", 1, ())
+    assert {other.role for other in others} == {"shadow"}
+    assert live.twin_share == pytest.approx(0.9 * of_live)
+    canary = published.routes().of_adapter("acme", "routing").canary
+    assert canary is not None
+    assert canary.twin_share == pytest.approx(0.9 * of_canary)
+    assert for_one_request(live, 0.9 * of_live - 1e-6) == replace(live, alone=False)
+    alone = for_one_request(live, 0.9 * of_live + 1e-6)
+    assert (alone.alone, len(alone.shadows), alone.twin_share) == (True, 2, 0.0)
+    put(published, {"live": 1})
+    only = published.route("acme", "routing", None)
+    assert (only.twin_share, only.shadows, only.alone) == (0.0, (), None)
+    assert without_twin(only) is for_one_request(only, 0.0) is only
+
+
+def test_a_canary_that_answers_everything_has_nothing_to_be_compared_with(
+    published: Registry,
+) -> None:
+    put(published, {**WHOLE, "canary": {"version": 2, "percent": 100.0}})
+    canary = published.route("acme", "routing", None)
+    assert (canary.version, canary.twin_share) == (2, 0.0)
+    assert [shadow.role for shadow in canary.shadows] == ["shadow", "shadow"]
 
 
 def test_a_version_in_the_path_is_pinned_and_takes_nothing_along(published: Registry) -> None:
@@ -117,7 +153,7 @@ def test_routes_carry_the_settings_that_hold(published: Registry) -> None:
     for route in (pinned, live, *live.shadows, published.route("acme", "routing", 2)):
         assert route.settings == settings
     assert live.role in ("live", "canary")
-    assert len(live.shadows) == 2
+    assert len(live.shadows) == 3
 
 
 def test_states_follow_the_roles(published: Registry) -> None:

@@ -23,10 +23,55 @@ def test_the_examples_are_right(module: ModuleType) -> None:
     assert (found.failed, found.attempted > 0) == (0, True)
 
 
-@given(law=st.lists(st.floats(0.001, 1.0), min_size=4, max_size=4))
-def test_by_pairs_nobody_gains_where_the_canary_is_wrong_no_more_often(law: list[float]) -> None:
+LAWS = st.lists(st.floats(0.001, 1.0), min_size=4, max_size=4)
+
+
+@given(law=LAWS, wrong=st.floats(0.01, 1.0), right=st.floats(0.0, 1.0))
+def test_by_pairs_nobody_gains_where_the_canary_is_wrong_no_more_often_whatever_is_labelled(
+    law: list[float], wrong: float, right: float
+) -> None:
+    """Both ways, with chances of a label by whether the answer that was shown is right."""
     both, canary, live, neither = np.array(law) / sum(law)
     canary, live = sorted((canary, live))  # however their errors hang together
+    # The next label is of a text that either version was shown for, as often the one as the other.
+    shown = np.array(
+        [
+            *(wrong * both, wrong * canary, right * live, right * neither),  # the canary
+            *(wrong * both, right * canary, wrong * live, right * neither),  # live
+        ]
+    )
+    mean = np.zeros(len(pairs.BETTORS))
+    for chance, behind in zip(shown / shown.sum(), (0.0, 1.0, -1.0, 0.0) * 2, strict=True):
+        mean += chance * np.exp(pairs.log_gains(behind))
+    assert (mean <= 1.0 + 1e-9).all()
+
+
+@given(law=LAWS, wrong=st.floats(0.01, 1.0), right=st.floats(0.0, 1.0), common=st.floats(1.0, 9.0))
+def test_by_weighed_pairs_nobody_gains_where_one_version_has_more_of_the_requests(
+    law: list[float], wrong: float, right: float, common: float
+) -> None:
+    both, canary, live, neither = np.array(law) / sum(law)
+    canary, live = sorted((canary, live))
+    of_live = np.array([wrong * both, right * canary, wrong * live, right * neither])
+    of_canary = common * np.array([wrong * both, wrong * canary, right * live, right * neither])
+    whole = of_live.sum() + of_canary.sum()
+    mean = np.zeros(len(pairs.BETTORS))
+    for chances, weight in ((of_live, 1.0), (of_canary, 1.0 / common)):
+        for chance, behind in zip(chances / whole, (0.0, 1.0, -1.0, 0.0), strict=True):
+            mean += chance * np.exp(pairs.log_gains(weight * behind))
+    assert (mean <= 1.0 + 1e-9).all()
+
+
+def test_by_the_canarys_own_answers_alone_complaints_would_gain() -> None:
+    assert (np.exp(pairs.log_gains(1.0)) > 1.0).all()
+
+
+@given(law=LAWS)
+def test_by_drawn_pairs_nobody_gains_where_the_watched_one_is_wrong_no_more_often(
+    law: list[float],
+) -> None:
+    both, canary, live, neither = np.array(law) / sum(law)
+    canary, live = sorted((canary, live))
     mean = (both + neither) * np.exp(pairs.log_gains(0.0))
     mean += canary * np.exp(pairs.log_gains(1.0)) + live * np.exp(pairs.log_gains(-1.0))
     assert (mean <= 1.0 + 1e-9).all()
@@ -108,7 +153,7 @@ def test_an_interval_of_few_rows_is_wide_and_inside_of_what_can_be() -> None:
     found = intervals.of_shares(0, 30, 30, 30)
     assert (found.point, found.lower) == (-1.0, -1.0)
     assert found.upper > -0.9
-    found = intervals.of_pairs(0, 0, 30)
+    found = intervals.of_pairs([(0, 0, 30)])
     assert found.lower < found.point == 0.0 < found.upper
 
 
@@ -119,11 +164,32 @@ def test_intervals_hold_whenever_one_looks() -> None:
         signs = draw.choice([1, 0, -1], 1_500, p=[0.1, 0.7, 0.2])
         gained, lost = np.cumsum(signs == 1), np.cumsum(signs == -1)
         for rows in range(30, 1_500, 30):
-            found = intervals.of_pairs(int(gained[rows - 1]), int(lost[rows - 1]), rows)
+            found = intervals.of_pairs([(int(gained[rows - 1]), int(lost[rows - 1]), rows)])
             if not found.lower <= -0.1 <= found.upper:
                 missed += 1
                 break
     assert missed <= 10
+
+
+def test_the_interval_of_two_tables_weighs_them_alike_and_holds_whenever_one_looks() -> None:
+    draw = np.random.default_rng(4)
+    missed = 0
+    for _ in range(200):
+        tables = [
+            np.cumsum(draw.choice([1, 0, -1], 800, p=law)[:, None] == [1, -1], axis=0)
+            for law in ([0.2, 0.7, 0.1], [0.0, 0.6, 0.4])
+        ]
+        for rows in range(30, 800, 30):
+            counts = [(int(one[rows - 1, 0]), int(one[rows - 1, 1]), rows) for one in tables]
+            found = intervals.of_pairs(counts)
+            if not found.lower <= -0.15 <= found.upper:
+                missed += 1
+                break
+    assert missed <= 10
+    found = intervals.of_pairs([(10, 0, 100), (0, 300, 900)])
+    assert found.point == pytest.approx((0.1 - 1 / 3) / 2)
+    alike = intervals.of_pairs([(50, 100, 1_000)] * 2)
+    assert alike.upper == pytest.approx(intervals.of_pairs([(100, 200, 2_000)]).upper, abs=1e-3)
 
 
 def _binomial(rows: int, count: int, share: float) -> float:

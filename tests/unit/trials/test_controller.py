@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 
 from service.events.reader import LogReader
 from service.metrics import Metrics
-from service.registry.draw import goes_alone
 from service.registry.records import TenantSettings
 from service.registry.registry import Registry
 from service.trials.controller import ACTOR, Controller, Mode
@@ -65,25 +63,24 @@ class World:
             "ids": ids,
             "revision": revision,
             "compute_s": took_s,
-            "request_id": next(
-                name
-                for name in (f"request-{self.asked}-{number}" for number in count())
-                if goes_alone("acme", "support", name) == (canary and twin is None)
-            ),
+            "request_id": f"request-{self.asked}",
+            "alone": twin is None,
         }
         role, version = ("canary", CANARY) if canary else ("live", LIVE)
         self.log.predictions(None, _of(said), version=version, role=role, **common)
         if twin is not None:
-            self.log.predictions(None, _of(twin), version=LIVE, role="paired", **common)
+            other = LIVE if canary else CANARY
+            common["alone"] = None
+            self.log.predictions(None, _of(twin), version=other, role="paired", **common)
         return ids[0]
 
     def label(self, name: str, truth: str) -> None:
         self.log.label(name, LABELS.index(truth), time_s=self.now_s)
 
     def round(self, said: str, *, truth: str = "refund") -> None:
-        """Log an answer of each version, the canary's with its twin, and their labels."""
+        """Log an answer of each version with its twin, where live says `refund`; and labels."""
         mine = self.answer(said, canary=True, twin="refund")
-        others = self.answer("refund", canary=False)
+        others = self.answer("refund", canary=False, twin=said)
         self.label(mine, truth)
         self.label(others, truth)
 
@@ -202,7 +199,7 @@ def test_unless_told_so_it_only_tells(world: World) -> None:
     assert evidence >= 2.0
     rows = value("tenantry_canary_rows", {**labels, "arm": "canary", "kind": "labelled"})
     assert rows is not None
-    assert rows > 10
+    assert rows >= 10
     world.roll(live=1)
     controller.tick()
     assert value("tenantry_canary_info", info) is None
@@ -218,7 +215,7 @@ def test_a_canary_that_says_the_same_stays(world: World) -> None:
     assert world.registry.rollout("acme", "support").revision == revision
     found = controller.comparison("acme", "support")
     assert found is not None
-    assert (found.agreement, found.agreement_rows, found.paired) == (1.0, 60, 60)
+    assert (found.agreement, found.agreement_rows, found.paired) == (1.0, 60, 120)
     assert (found.canary.accuracy, found.live.accuracy) == (0.8, 0.8)
     assert found.accuracy is not None
     assert found.accuracy.interval.point == 0.0
@@ -240,17 +237,57 @@ def test_without_pairs_nothing_is_said_of_accuracy(world: World) -> None:
     assert found.evidence["accuracy"] < 0.0
 
 
-def test_complaints_alone_take_no_canary_out(world: World) -> None:
+@pytest.mark.parametrize("of_live", [0, 9])
+def test_of_labels_of_one_version_alone_nothing_is_said(world: World, of_live: int) -> None:
     controller = world.controller("canary")
     revision = world.put_up()
-    for _ in range(60):
+    for number in range(60):
         world.label(world.answer("delivery", canary=True, twin="refund"), "refund")
-        world.label(world.answer("delivery", canary=False), "refund")
+        name = world.answer("refund", canary=False, twin="delivery")
+        if number < of_live:
+            world.label(name, "refund")
+    controller.tick()
+    assert world.registry.rollout("acme", "support").revision == revision
+    found = controller.comparison("acme", "support")
+    assert found is not None
+    assert found.sentence == (
+        "Nothing can be proven of the accuracy of version 2: of the requests that both answered, 60"
+        f" that version 2 answered for the caller have labels, and {of_live} of version 1. Label"
+        " answers of both alike."
+    )
+
+
+def test_complaints_alone_take_no_canary_out_that_is_as_good(world: World) -> None:
+    controller = world.controller("canary")
+    revision = world.put_up()
+    for _ in range(60):  # each is wrong where the other one is right, and only that is labelled
+        for canary in (True, False):
+            world.label(world.answer("delivery", canary=canary, twin="refund"), "refund")
     controller.tick()
     assert world.registry.rollout("acme", "support").revision == revision
     found = controller.comparison("acme", "support")
     assert found is not None
     assert found.labels_told_by_answers
+    assert found.verdict == "no_difference_yet"
+    assert found.accuracy is not None
+    assert found.accuracy.interval.point == 0.0
+
+
+def test_complaints_alone_take_a_canary_out_that_is_worse(world: World) -> None:
+    controller = world.controller("canary")
+    world.put_up()
+
+    def step() -> None:
+        for number in range(4):  # four complaints about the canary to one about live
+            world.label(world.answer("delivery", canary=True, twin="refund"), "refund")
+            name = world.answer(
+                "delivery" if number == 0 else "refund", canary=False, twin="refund"
+            )
+            if number == 0:
+                world.label(name, "refund")
+
+    until_worse(controller, step)
+    assert world.registry.rollout("acme", "support").canary is None
 
 
 def test_a_canary_that_fails_is_taken_out(world: World) -> None:
@@ -490,7 +527,7 @@ def test_a_trial_that_begins_later_reads_what_was_read_already(world: World) -> 
     second.tick()
     found = first.comparison("acme", "support")
     assert found is not None
-    assert found.paired == 4
+    assert found.paired == 8
     assert found == second.comparison("acme", "support")
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from service.events.reader import LogReader
-from service.registry.draw import goes_alone
 from service.trials import pairs
 from service.trials.folding import fold
 from service.trials.following import Following, place_at
@@ -16,8 +15,6 @@ from tests.fakes.logs import DAY_S, Version, WrittenLog, written_log
 
 LIVE, CANARY = Version(version=1), Version(version=2)
 NAMES = [f"request-{number}" for number in range(200)]
-ALONE = [name for name in NAMES if goes_alone("acme", "support", name)]  # without a twin
-PAIRED = [name for name in NAMES if name not in ALONE]
 
 
 def trial_of(**changes: Any) -> Trial:
@@ -42,11 +39,11 @@ def ask(log: WrittenLog, count: int, version: Version, role: str, **others: Any)
 def test_rows_of_one_request_are_one_request_and_its_seconds_count_once(tmp_path: Path) -> None:
     trial = trial_of()
     with written_log(tmp_path) as log:
-        ask(log, 3, CANARY, "canary", request_id=ALONE[0])
-        ask(log, 2, CANARY, "canary", request_id=ALONE[1], compute_s=0.7)
+        ask(log, 3, CANARY, "canary", request_id=NAMES[0], alone=True)
+        ask(log, 2, CANARY, "canary", request_id=NAMES[1], alone=True, compute_s=0.7)
         # A caller may send one id with every request.
-        ask(log, 2, LIVE, "live", request_id="same", time_s=DAY_S + 2.0)
-        ask(log, 2, LIVE, "live", request_id="same", time_s=DAY_S + 3.0)
+        ask(log, 2, LIVE, "live", request_id="same", alone=True, time_s=DAY_S + 2.0)
+        ask(log, 2, LIVE, "live", request_id="same", alone=True, time_s=DAY_S + 3.0)
         log.flush()
         assert fold_all(tmp_path, trial) == {("acme", "support")}
     canary, live = trial.spans.of["canary"], trial.spans.of["live"]
@@ -58,42 +55,51 @@ def test_rows_of_one_request_are_one_request_and_its_seconds_count_once(tmp_path
 def test_latency_is_that_of_requests_that_were_chosen_to_go_without_a_twin(tmp_path: Path) -> None:
     trial = trial_of()
     with written_log(tmp_path) as log:
-        for name in ALONE[:5]:
-            ask(log, 2, CANARY, "canary", request_id=name, compute_s=0.1)
-        for name in PAIRED[:20]:  # their twins were dropped, or ride in the same pass
-            ask(log, 2, CANARY, "canary", request_id=name, compute_s=0.9)
-        for name in NAMES[:10]:
-            ask(log, 2, LIVE, "live", request_id=name, compute_s=0.1)
+        for name in NAMES[:5]:
+            ask(log, 2, CANARY, "canary", request_id=name, alone=True, compute_s=0.1)
+        for name in NAMES[5:25]:  # their twins were dropped, or ride in the same pass
+            alone = None if name == NAMES[5] else False  # the first, by a service that drew nothing
+            ask(log, 2, CANARY, "canary", request_id=name, alone=alone, compute_s=0.9)
+        for number, name in enumerate(NAMES[:10]):
+            took_s = 0.1 if number < 3 else 0.9
+            ask(log, 2, LIVE, "live", request_id=name, alone=number < 3, compute_s=took_s)
         log.flush()
         fold_all(tmp_path, trial)
     canary, live = trial.spans.of["canary"], trial.spans.of["live"]
     assert (canary.answered, canary.timed, canary.slow, canary.rows) == (25, 5, 0, 50)
-    assert (live.answered, live.timed) == (10, 10)
-    assert max(canary.seconds) < 0.2
+    assert (live.answered, live.timed, live.slow) == (10, 3, 0)
+    assert max(*canary.seconds, *live.seconds) < 0.2
 
 
 def test_labels_that_come_together_are_one_bet_for_each_request(tmp_path: Path) -> None:
     one, other = trial_of(), trial_of()
-    for trial, names in ((one, ["same"] * 6), (other, PAIRED[:6])):
+    wrong, right = ([[low, 1.0 - low]] for low in (0.9, 0.1))
+    shown = (
+        ("canary", ((wrong, CANARY, "canary"), (right, LIVE, "paired"))),
+        ("live", ((right, LIVE, "live"), (wrong, CANARY, "paired"))),
+    )
+    for trial, names in ((one, ["same"] * 6), (other, NAMES[:6])):
         folder = tmp_path / names[-1]
         with written_log(folder) as log:
-            ids = [f"id-{number}" for number in range(6)]
-            wrong, right = ([[low, 1.0 - low]] for low in (0.9, 0.1))
             given: dict[str, Any] = {"time_s": DAY_S + 1.0, "revision": 2}
-            parts = [ids] if names[0] == names[1] else [[each] for each in ids]
-            for part, name in zip(parts, names, strict=False):
-                both = {**given, "ids": part, "request_id": name}
-                for said, version, role in ((wrong, CANARY, "canary"), (right, LIVE, "paired")):
-                    rows = np.array(said * len(part), np.float32)
-                    log.predictions(None, rows, version=version, role=role, **both)
+            for arm, rows in shown:
+                ids = [f"{arm}-{number}" for number in range(6)]
+                parts = [ids] if names[0] == names[1] else [[each] for each in ids]
+                for part, name in zip(parts, names, strict=False):
+                    both = {**given, "ids": part, "request_id": name}
+                    for said, version, role in rows:
+                        table = np.array(said * len(part), np.float32)
+                        log.predictions(None, table, version=version, role=role, **both)
             log.flush()
-            log.labels([(each, 1) for each in ids], time_s=DAY_S + 2.0)
+            truths = [(f"{arm}-{number}", 1) for arm in ("canary", "live") for number in range(6)]
+            log.labels(truths, time_s=DAY_S + 2.0)
             fold_all(folder, trial)
-    assert one.labels.table == other.labels.table
-    assert one.labels.table.canary_wrong == 6
+    for labels in (one.labels, other.labels):
+        assert labels.canary.table.canary_wrong == labels.live.table.canary_wrong == 6
+        assert (labels.canary.right, labels.live.right) == (0, 6)
     gain = pairs.log_gains(1.0)
-    assert np.allclose(one.labels.worse.logs, gain)
-    assert np.allclose(other.labels.worse.logs, 6 * gain)
+    assert np.allclose(one.labels.worse.logs, 2 * gain)
+    assert np.allclose(other.labels.worse.logs, 12 * gain)
 
 
 def test_a_clock_that_is_set_back_ends_a_span() -> None:
@@ -148,7 +154,7 @@ def test_a_version_that_lacks_the_label_was_wrong(tmp_path: Path) -> None:
         )
         log.label(name, 0, time_s=DAY_S + 2.0)
         fold_all(tmp_path, trial)
-    assert trial.labels.table.live_wrong == 1
+    assert trial.labels.canary.table.live_wrong == 1
     assert (trial.agreement.rows, trial.agreement.same) == (1, 0)
 
 
