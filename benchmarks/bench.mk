@@ -60,7 +60,7 @@ bench-distill: $(VENV)/.installed ## a student of half the layers: accuracy, cal
 
 # ---- monitoring: claims that a run could refute; `benchmarks/monitoring/README.md` -----------------
 
-MONITORING := bench-monitoring-false-positives bench-monitoring-power bench-monitoring-run-length bench-monitoring-coverage bench-monitoring-estimated-accuracy bench-monitoring-fleet bench-monitoring-cost
+MONITORING := bench-monitoring-false-positives bench-monitoring-power bench-monitoring-run-length bench-monitoring-coverage bench-monitoring-estimated-accuracy bench-monitoring-fleet bench-monitoring-everyone bench-monitoring-cost
 
 .PHONY: bench-monitoring
 bench-monitoring: $(MONITORING) ## every claim of the sidecar, 35 minutes (TENANTRY_DATA)
@@ -88,6 +88,10 @@ bench-monitoring-estimated-accuracy: $(VENV)/.installed ## accuracy without labe
 .PHONY: bench-monitoring-fleet
 bench-monitoring-fleet: $(VENV)/.installed ## a thousand tenants, four weeks (TENANTRY_DATA)
 	@$(BENCH).monitoring.fleet $(BENCH_FLAGS)
+
+.PHONY: bench-monitoring-everyone
+bench-monitoring-everyone: $(VENV)/.installed ## did everyone move, or a few tenants (TENANTRY_DATA)
+	@$(BENCH).monitoring.everyone $(BENCH_FLAGS)
 
 .PHONY: bench-monitoring-cost
 bench-monitoring-cost: $(VENV)/.installed ## what watching costs (TENANTRY_DATA)

@@ -45,7 +45,7 @@ _TICK_US = POLICY.bucket_s * 10**6
 _TICKS = WEEK_US // _TICK_US
 _AFTER_US = 2 * _DAY_US  # that the changed part lasts
 
-Ticks = dict[int, float]  # pay-off by tick
+Ticks = dict[int, float]  # what a tenant reports, by tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ def _watched(
         alarms += [start + at for at in watch.update(baseline, state, own, lengths[start:stop])]
         evidence = watch.taken(state)
         if evidence is not None:
-            ticks[int(times[stop - 1] // _TICK_US)] = fleet.payoff([evidence])
+            ticks[int(times[stop - 1] // _TICK_US)] = evidence
     return alarms, latest
 
 
@@ -213,12 +213,13 @@ def fleet_alarms(tenants: Sequence[Tenant], weeks: int, *, broken: bool) -> list
         reports = {**tenant.healthy, **(tenant.broken if broken else {})}
         for tick, paid in reports.items():
             by_tick.setdefault(tick, {})[str(tenant.number)] = paid
+    names = [str(tenant.number) for tenant in tenants]
     state = fleet.State.begin()
     last = weeks * _TICKS + (_AFTER_US // _TICK_US if broken else 0)
     return [
         tick
         for tick in range(last)
-        if fleet.update(state, by_tick.get(tick, {}), len(tenants), length)
+        if fleet.update(state, by_tick.get(tick, {}), names, tick * _TICK_US, length)
     ]
 
 

@@ -102,20 +102,16 @@ class FleetWatch:
         desk.set_note(_NOTE, codec.encode(note))
 
     def forget(self, desk: Desk, tenant: str) -> None:
-        """Delete a tenant's report of this round."""
+        """Delete what the detector holds of a tenant."""
         note = _decoded(desk.note(_NOTE))
-        if note.state.reports.pop(tenant, None) is not None:
+        if note.state.forget(tenant):
             desk.set_note(_NOTE, codec.encode(note))
 
     def _take_in(self, desk: Desk, note: _Note) -> None:
         reports: dict[str, list[float]] = {}
         tenants: set[str] = set()
         detectors = 0
-        everybody = desk.watched()
-        known = {watched.tenant for watched in everybody}
-        waiting = note.state.reports.items()
-        note.state.reports = {tenant: paid for tenant, paid in waiting if tenant in known}
-        for watched in everybody:
+        for watched in desk.watched():
             last_us = desk.totals(watched).last_us or 0
             if last_us < note.tick_us - _ACTIVE_US or desk.watch(watched) is None:
                 continue
@@ -125,8 +121,8 @@ class FleetWatch:
             if memo.time_us == note.tick_us and memo.reported is not None:
                 reports.setdefault(watched.tenant, []).append(memo.reported)
         note.detectors = max(1, detectors)
-        payoffs = {tenant: fleet.payoff(each) for tenant, each in sorted(reports.items())}
-        fleet.update(note.state, payoffs, len(tenants), self._run_length)
+        told = {tenant: fleet.reported(each) for tenant, each in reports.items()}
+        fleet.update(note.state, told, tenants, note.tick_us, self._run_length)
         if not note.state.everyone:
             note.everyone_since_us = None
         elif note.everyone_since_us is None:

@@ -110,7 +110,7 @@ class Judge:
         return self._fleet.run_lengths(desk, time_us, latest_us)
 
     def forget(self, desk: Desk, tenant: str) -> None:
-        """Delete what the fleet's round holds of a tenant."""
+        """Delete what the fleet detector holds of a tenant."""
         self._fleet.forget(desk, tenant)
 
     def alarmed(self, desk: Desk, watched: Watched, time_us: int, prediction_id: str) -> None:

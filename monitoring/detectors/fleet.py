@@ -1,111 +1,114 @@
 """Method (g), the fleet detector: did everyone move, or only this tenant?
 
 If the backbone or the pre-processing broke, all tenants move at once, and one alarm is enough.
-The detector is an e-detector like the watch (`watch.py`), on the mean over tenants of bounded
-pay-offs. A tenant's pay-off is the evidence against its latest rows, cut at 20, over 20: in the
-mean at most 1/20 while it is healthy, and 1 soon after it moved. The margin bears a fifth of the
-tenants that report, and two at the least, to pay off in full for ever: a few that moved raise
-their own alarms and not the fleet's. The mean of bounded pay-offs is bounded however tenants
-depend on each other within a round.
+Each tenant has an e-detector like the watch's (`watch.py`), on what its watch reports at the end of
+a bucket. With increments e_it whose mean is at most 1 whatever came before, as long as tenant i is
+healthy, and with an allowance of 1/A false alarms a tick that n tenants share,
 
-A round ends when half of the active tenants have reported, so that those with much traffic do not
-speak for all; each counts once in it.
+    M_it = (M_i(t-1) + 1 / (n A)) e_it,    alarm where the sum of all M_it but the k largest is 1.
+
+Where at most k tenants moved, that sum is at most the sum over the healthy ones, and this one less
+what ticks allowed falls in the mean, however tenants depend on each other within a tick (the
+partial conjunction of e-values, Vovk and Wang 2021). So one false alarm is borne in A ticks at
+most, whatever the k do. k is a fifth of the tenants, two at the least: a few that moved raise their
+own alarms and not the fleet's. No M is more than three times its even share of that sum, so a third
+of the others must have moved too.
+
+The evidence of a tenant outlasts what one bucket can tell: that many moved a little is found too.
+One that has been far on its own for a week is set apart, and no longer counted until its evidence
+is gone: drifts that come one by one and stay do not add up to a fleet's. The alarm lasts until a
+hundredth of the evidence is left; then all that are counted begin anew.
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
-import numpy as np
+TENANTS_MIN = 3  # that are counted, below which there is no fleet to speak of
 
-from monitoring.detectors.bets import with_tolerance
-from monitoring.rows import FloatArray
-
-TENANTS_MIN = 5  # that report, below which there is no fleet to speak of
-
-_CUT = 20.0  # of a tenant's evidence
-_MARGIN = 0.2  # share of the reporting tenants that may have moved
-_MARGIN_TENANTS = 2
-_STAKES = np.array([0.3, 0.6, 0.9])
-_CALM_ROUNDS = 3  # without a sign that everyone moved, after which the alarm is over
+_MARGIN = 5  # one in so many of the counted tenants may have moved,
+_MARGIN_TENANTS = 2  # and so many in any case
+_SHARES_MAX = 3.0  # even shares of an alarm that a tenant may bring
+_STAKE = 0.9
+_CALM = 0.01  # share of an alarm's evidence at which it is over
+_APART_US = 7 * 86_400 * 10**6
 
 
 @dataclass(slots=True)
 class State:
-    """What the fleet detector remembers: the reports of a round, and little more."""
+    """What the fleet detector remembers: up to three numbers a tenant, and little more."""
 
-    evidence: FloatArray  # [stakes], in alarms: it alarms where the sum comes to 1
-    spent: float  # of a false alarm, since the last round
-    reports: dict[str, float]  # pay-offs by tenant, of this round
-    rounds: int
-    alarms: int
-    everyone: bool  # whether the alarm is on
-    calm: int  # rounds without a sign, while it is
-    mean: float | None  # pay-off of the last round
+    held: dict[str, float] = field(default_factory=dict)  # evidence by active tenant, in alarms
+    moved_us: dict[str, int] = field(default_factory=dict)  # since when it is far, where it is
+    apart_us: dict[str, int] = field(default_factory=dict)  # the same, where it is not counted
+    total: float | None = None  # of all but the largest; None: too few tenants are counted
+    ticks: int = 0
+    alarms: int = 0
+    everyone: bool = False  # whether the alarm is on
 
     @staticmethod
     def begin() -> "State":
         """Return the state before any report."""
-        return State(
-            evidence=np.zeros(len(_STAKES)),
-            spent=0.0,
-            reports={},
-            rounds=0,
-            alarms=0,
-            everyone=False,
-            calm=0,
-            mean=None,
-        )
+        return State()
+
+    def forget(self, tenant: str) -> bool:
+        """Delete what is remembered of a tenant; return whether there was anything."""
+        self.moved_us.pop(tenant, None)
+        self.apart_us.pop(tenant, None)
+        return self.held.pop(tenant, None) is not None
 
 
-def payoff(evidence: Iterable[float]) -> float:
-    """Return a tenant's pay-off in [0, 1]: the mean over the evidence of its versions.
+def reported(evidence: Iterable[float]) -> float:
+    """Return what a tenant reports: the mean over the evidence of its versions.
 
     Raises `ValueError` for no evidence.
     """
-    cut = [min(each, _CUT) / _CUT for each in evidence]
-    if not cut:
+    each = tuple(evidence)
+    if not each:
         raise ValueError("no evidence to report")
-    return math.fsum(cut) / len(cut)
+    return math.fsum(each) / len(each)
 
 
-def update(state: State, payoffs: Mapping[str, float], active: int, run_length: float) -> bool:
+def update(
+    state: State,
+    reports: Mapping[str, float],
+    active: Collection[str],
+    time_us: int,
+    run_length: float,
+) -> bool:
     """Take the reports of a tick in; return whether the alarm was raised by them.
 
-    `payoffs` are those of the tenants that have one, of `active` tenants with traffic of late. A
-    tenant that reports twice in a round is heard once. `run_length`, above 0, is in how many such
-    ticks one false alarm is borne.
+    `reports` are evidence of a mean of at most 1, of those of the `active` tenants, which had
+    traffic of late, that have any. A tenant that is not active any more is forgotten. `time_us` is
+    that of the tick. `run_length`, above 0, is in how many ticks one false alarm is borne.
     """
-    state.spent += 1 / run_length
-    for tenant, paid in payoffs.items():
-        state.reports.setdefault(tenant, paid)
-    reporting = len(state.reports)
-    if reporting < max(TENANTS_MIN, math.ceil(active / 2)):
-        return False
-    mean = math.fsum(state.reports.values()) / reporting
-    healthy = with_tolerance(1 / _CUT, max(_MARGIN, _MARGIN_TENANTS / reporting))
-    state.evidence += state.spent / len(_STAKES)
-    state.evidence *= 1 - _STAKES + _STAKES * (mean / healthy)
-    state.spent, state.reports, state.mean = 0.0, {}, mean
-    state.rounds += 1
-    is_raised = bool(state.evidence.sum() >= 1)
-    if is_raised:
-        state.evidence = np.zeros(len(_STAKES))
-        state.alarms += 1
-        state.everyone = True
-    state.calm = 0 if is_raised or mean > healthy else state.calm + 1
-    if state.calm >= _CALM_ROUNDS:
-        state.everyone = False
+    state.ticks += 1
+    tenants = sorted(active)
+    state.moved_us = {name: since for name, since in state.moved_us.items() if name in active}
+    state.apart_us = {name: since for name, since in state.apart_us.items() if name in active}
+    counted = [name for name in tenants if name not in state.apart_us]
+    heard = len(counted) - max(_MARGIN_TENANTS, len(counted) // _MARGIN)
+    share = 1 / max(1, heard)
+    before, allowed = state.held, 1 / run_length / max(1, len(tenants))
+    state.held = {
+        name: min((before.get(name, 0.0) + allowed) * _paid(reports.get(name)), _SHARES_MAX * share)
+        for name in tenants
+    }
+    smallest = sorted(state.held[name] for name in counted)[: max(0, heard)]
+    state.total = math.fsum(smallest) if len(counted) >= TENANTS_MIN else None
+    is_raised = _judge(state, counted)
+    _set_apart(state, share, time_us)
     return is_raised
 
 
 def evidence_log10(state: State, run_length: float) -> float | None:
     """Return the evidence as a power of ten: an alarm is raised at that of the run length.
 
-    None before the first round, and right after an alarm.
+    None where too few tenants are counted, and before the first report.
     """
-    total = float(state.evidence.sum())
-    return math.log10(total) + math.log10(run_length) if total > 0 else None
+    if state.total is None or state.total <= 0:
+        return None
+    return math.log10(state.total) + math.log10(run_length)
 
 
 def reading(state: State, moved: int, watched: int) -> str:
@@ -117,6 +120,40 @@ def reading(state: State, moved: int, watched: int) -> str:
         )
     if moved:
         return f"{moved} of {watched} adapters moved, the others did not"
-    if state.mean is None:
+    if state.total is None:
         return "no adapter moved; too few tenants report to tell whether everyone did"
     return "no adapter moved"
+
+
+def _paid(evidence: float | None) -> float:
+    return 1.0 if evidence is None else 1 - _STAKE + _STAKE * evidence
+
+
+def _judge(state: State, counted: Collection[str]) -> bool:
+    """Begin or end the alarm; return whether it began."""
+    total = 0.0 if state.total is None else state.total
+    if not state.everyone and total >= 1:
+        state.everyone = True
+        state.alarms += 1
+        return True
+    if state.everyone and total < _CALM:
+        state.everyone = False
+        for name in counted:
+            state.held[name] = 0.0
+            state.moved_us.pop(name, None)
+    return False
+
+
+def _set_apart(state: State, share: float, time_us: int) -> None:
+    """Note who is far on its own, for how long, and who came back."""
+    for name, evidence in state.held.items():
+        if name in state.apart_us:
+            if evidence < _CALM * share:
+                state.held[name] = 0.0
+                del state.apart_us[name]
+        elif evidence < _CALM * share:
+            state.moved_us.pop(name, None)
+        elif evidence >= share:
+            since_us = state.moved_us.setdefault(name, time_us)
+            if time_us - since_us >= _APART_US and not state.everyone:
+                state.apart_us[name] = state.moved_us.pop(name)

@@ -25,7 +25,7 @@ Rows are taken to be independent while nothing changed. Some events sent twice d
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -43,8 +43,10 @@ ROWS_MIN = 50  # of a reference
 
 _SHARES = (0.4, 0.4, 0.2)  # of what is bet: on far rows, on newcomers, on half-spaces
 _STRANGE = 0.1  # share of the reference's rows as far as strangers
-_SPELL_MAX = 1e6  # evidence of a spell is cut here
+_SPELL_MAX = 1e12  # what a bet pays in a spell is cut here,
+_SPELL_MIN = 1e-12  # and is at least this: a spell's mean is above 1 by no more
 _SPELL_ROWS_MIN = 8
+_SPELL_ANEW = 0.05  # share of a spell's stakes that goes by the weights, whatever paid before
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,10 @@ class Baseline:
     weights: FloatArray  # [all bets], sum 1
 
 
+def _none() -> FloatArray:
+    return np.zeros(0)
+
+
 @dataclass(slots=True)
 class State:
     """What the watch remembers: about 6 KB for embeddings of 384, for ever."""
@@ -79,8 +85,9 @@ class State:
     evidence: FloatArray  # [bets], in alarms: it alarms where the sum comes to 1
     axes: Heading
     strangers: Heading
-    spell: float  # evidence that the rows since `taken` are not the reference's
-    spell_rows: int
+    spell_rows: int  # since `taken`
+    spell_paid: FloatArray = field(default_factory=_none)  # [bets], by them; [0] before any row
+    spell_stakes: FloatArray = field(default_factory=_none)  # [bets], sum 1: by what paid before
 
     @staticmethod
     def begin(baseline: Baseline) -> "State":
@@ -92,7 +99,6 @@ class State:
             evidence=np.zeros(len(baseline.weights)),
             axes=Heading.begin(AXES, len(witness.LEVELS)),
             strangers=Heading.begin(len(baseline.mean), len(newcomers.LEVELS)),
-            spell=1.0,
             spell_rows=0,
         )
 
@@ -195,13 +201,17 @@ def rows_since_alarm(state: State) -> int | None:
 def taken(state: State) -> float | None:
     """Return the evidence against the rows since this was last asked, and begin a new spell.
 
-    Its mean is at most 1 while nothing changed. None, and the spell goes on, while it has fewer
-    than 8 rows.
+    Its mean is at most 1 while nothing changed, whatever came before. It is what the bets paid,
+    each at the stake that it won in the spells before; a twentieth is staked by the weights again
+    at each, so that what paid long ago is given up (Herbster and Warmuth 1998, fixed share). None,
+    and the spell goes on, while it has fewer than 8 rows.
     """
     if state.spell_rows < _SPELL_ROWS_MIN:
         return None
-    evidence = state.spell
-    state.spell, state.spell_rows = 1.0, 0
+    won = state.spell_stakes * np.maximum(state.spell_paid, _SPELL_MIN)
+    evidence = float(np.add.reduce(won))
+    state.spell_stakes = won / evidence
+    state.spell_rows = 0
     return evidence
 
 
@@ -252,20 +262,26 @@ def _turned(baseline: Baseline, state: State) -> None:
 def _taken_in(state: State, weights: FloatArray, paid: FloatArray, spent: FloatArray) -> list[int]:
     """Multiply the evidence by what each row's bets [n, bets] paid; return the alarms."""
     alarms = []
-    evidence = state.evidence
+    if not state.spell_rows or not len(state.spell_paid):
+        _begin_spell(state, weights)
+    evidence, spell = state.evidence, state.spell_paid
     for row, (share, factor) in enumerate(zip(spent[:, None] * weights, paid, strict=True)):
         evidence += share
         evidence *= factor
         if np.add.reduce(evidence) >= 1:
             alarms.append(row)
             evidence[:] = 0
-    spell = state.spell
-    for mean in (paid * weights).sum(axis=1).tolist():
-        spell = min(spell * mean, _SPELL_MAX)
-    state.spell = spell
+        spell *= factor
+        np.minimum(spell, _SPELL_MAX, out=spell)
     state.spell_rows += len(paid)
     if alarms:
         state.alarm_rows = state.rows + alarms[-1] + 1
     state.rows += len(paid)
     state.alarms += len(alarms)
     return alarms
+
+
+def _begin_spell(state: State, weights: FloatArray) -> None:
+    before = state.spell_stakes if len(state.spell_stakes) else weights
+    state.spell_stakes = (1 - _SPELL_ANEW) * before + _SPELL_ANEW * weights
+    state.spell_paid = np.ones(len(weights))

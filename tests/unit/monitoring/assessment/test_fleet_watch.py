@@ -65,14 +65,15 @@ def test_intervals_are_wider_where_there_are_more_looks(desk: Judged) -> None:
     assert generous.label_level(desk.desk, 50) == 1, "never narrower than what is shown"
 
 
-def test_each_tenant_reports_once_a_tick_and_rounds_are_counted(desk: Judged) -> None:
+def test_each_tenant_reports_once_a_tick_and_ticks_are_counted(desk: Judged) -> None:
     traffic(desk, 4)
     note = fleet(desk)._note(desk.desk)
     # Of the four buckets three are over, of which the last one's reports are still to be taken in.
-    assert note.state.rounds == 2
+    assert note.state.ticks == 2
     assert note.detectors == len(NAMES)
-    assert note.state.mean is not None
-    assert note.state.mean < 0.3
+    assert sorted(note.state.held) == sorted(NAMES)
+    assert note.state.total is not None
+    assert note.state.total < 0.001
     told = fleet(desk).told(desk.desk)
     assert (told.alarm, told.moved, told.watched) == (False, 0, len(NAMES))
     assert told.reading == "no adapter moved"

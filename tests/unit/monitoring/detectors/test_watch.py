@@ -1,6 +1,7 @@
 import math
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -246,7 +247,7 @@ def test_a_spell_is_taken_once_and_only_when_it_has_rows_enough() -> None:
     watch.update(BASELINE, state, draw(1, 17).embeddings, 1e6)
     assert watch.taken(state) is not None
     assert watch.taken(state) is None
-    assert (state.spell, state.spell_rows) == (1.0, 0)
+    assert state.spell_rows == 0
 
 
 def test_the_evidence_of_a_spell_has_a_mean_of_at_most_one_while_nothing_changed() -> None:
@@ -258,3 +259,40 @@ def test_the_evidence_of_a_spell_has_a_mean_of_at_most_one_while_nothing_changed
             watch.update(BASELINE, state, part, 1e6)
             found.append(watch.taken(state))
     assert np.mean([each for each in found if each is not None]) < 1
+
+
+def test_a_change_that_lasts_pays_more_in_each_spell_than_in_the_first() -> None:
+    state, found = watch.State.begin(BASELINE), []
+    watch.update(BASELINE, state, draw(100, 18).embeddings, 1e6)
+    watch.taken(state)
+    for part in np.split(draw(160, 19, foreign=0.4).embeddings, 8):
+        watch.update(BASELINE, state, part, 1e6)
+        found.append(watch.taken(state))
+    logs = np.log10([each for each in found if each is not None])
+    assert len(logs) == 8
+    assert logs[4:].mean() > logs[:2].mean()
+    assert logs[4:].mean() > 0
+
+
+def test_a_spell_as_long_as_ever_has_evidence_that_is_a_number() -> None:
+    for traffic in (draw(8000, 20), draw(2000, 21, foreign=1.0)):
+        _, state = run(traffic.embeddings, 1e9)
+        evidence = watch.taken(state)
+        assert evidence is not None
+        assert 0 < evidence <= 1e12
+        watch.update(BASELINE, state, draw(8, 22).embeddings, 1e9)
+        after = watch.taken(state)
+        assert after is not None
+        assert 0 < after < 10
+
+
+def test_a_state_from_before_there_were_stakes_of_spells_goes_on() -> None:
+    _, state = run(draw(20, 23).embeddings, 1e6)
+    before = codec.encode(state)
+    fields = msgspec.msgpack.decode(before)
+    for name in ("spell_paid", "spell_stakes"):
+        del fields[name]
+    read = codec.decode(msgspec.msgpack.encode({**fields, "spell": 0.5}), watch.State)
+    watch.update(BASELINE, read, draw(8, 24).embeddings, 1e6)
+    assert watch.taken(read) is not None
+    assert read.rows == 28
