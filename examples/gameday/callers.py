@@ -18,13 +18,17 @@ TEXTS_AT_ONCE = 4
 _TIMEOUT_S = 20.0
 
 
+Words = Literal["ordinary", "foreign", "glued", "mangled", "empty"]
+
+
 @dataclass(slots=True)
 class Habits:
     """How the callers of a tenant behave now; may be changed while they do."""
 
     requests_per_s: float = 4.0
     labelled: float = 0.5  # share of the answers whose label comes back
-    words: Literal["ordinary", "foreign", "glued"] = "ordinary"
+    words: Words = "ordinary"
+    texts_at_once: int = TEXTS_AT_ONCE
     turned: bool = False  # whether labels are given by new rules: the next one each time
 
 
@@ -53,10 +57,8 @@ class Callers:
 
     def _call(self, client: httpx.Client, draw: random.Random) -> None:
         pool = self.tenant.foreign if self.habits.words == "foreign" else self.tenant.asked
-        asked = draw.sample(pool, TEXTS_AT_ONCE)
-        texts = [judged.text for judged in asked]
-        if self.habits.words == "glued":
-            texts = [text.replace(" ", "") for text in texts]
+        asked = draw.sample(pool, self.habits.texts_at_once)
+        texts = [_sent(judged.text, self.habits.words) for judged in asked]
         body = {"inputs": texts, "routing_key": str(draw.random())}
         try:
             answer = client.post(f"{self.tenant.adapter}/predict", json=body)
@@ -83,6 +85,15 @@ class Callers:
             for judged, prediction in zip(asked, predictions, strict=True)
             if draw.random() < self.habits.labelled
         ]
+
+
+def _sent(text: str, words: Words) -> str:
+    """Return a text as it comes out of what prepares it."""
+    if words == "glued":
+        return text.replace(" ", "")
+    if words == "mangled":
+        return text.replace("e", "\N{REPLACEMENT CHARACTER}")
+    return "" if words == "empty" else text
 
 
 @contextmanager

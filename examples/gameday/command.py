@@ -11,16 +11,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
 from examples.demo.screen import Screen
 from examples.gameday.errors import GameDayFailed
 from examples.gameday.incident import Incident
-from examples.gameday.incidents import incidents_of
+from examples.gameday.incidents import EVERY, incidents_of
 from examples.gameday.play import Outcome, play
 from examples.gameday.programs import program_of
-from examples.gameday.report import document_of, page_of, shown_of
+from examples.gameday.report import Entry, Played, document_of, entry_of, joined, page_of, shown_of
 from examples.gameday.stack import ROOT
 from examples.gameday.town import Town, town_in
 
@@ -40,8 +41,9 @@ def main(words: Sequence[str] | None = None) -> int:
         try:
             incidents = incidents_of(asked.only.split(",") if asked.only else ())
             if asked.list:
-                for incident in incidents:
-                    screen.line(f"{incident.name.replace(' ', '-')}: {incident.story}")
+                for incident in EVERY:
+                    only = " (only by name)" if incident.by_name else ""
+                    screen.line(f"{incident.name.replace(' ', '-')}: {incident.story}{only}")
                 return 0
             with _stopped_by_signals():
                 outcomes = _played(screen, asked.dir, incidents)
@@ -51,9 +53,14 @@ def main(words: Sequence[str] | None = None) -> int:
         except GameDayFailed as error:
             screen.line(f"game day: {error}")
             return 1
-        _tell(screen, outcomes, asked.out)
+        entries = [entry_of(outcome, _played_now()) for outcome in outcomes]
+        screen.heading("What fired, and after how long")
+        screen.table(*shown_of(entries))
+        if asked.out is not None:
+            _write(asked.out, entries, add=asked.add)
+            screen.line(f"wrote {asked.out}")
     if asked.json:
-        sys.stdout.write(json.dumps(document_of(outcomes), indent=2) + "\n")
+        sys.stdout.write(json.dumps(document_of(entries), indent=2) + "\n")
     return 0 if all(outcome.as_expected for outcome in outcomes) else 1
 
 
@@ -84,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, help="where the page is written, and its JSON beside it"
     )
+    parser.add_argument(
+        "--add", action="store_true", help="with --out: keep what is there of other incidents"
+    )
     return parser
 
 
@@ -93,7 +103,7 @@ def _played(screen: Screen, folder: Path, incidents: Sequence[Incident]) -> list
     screen.heading("A backbone and six tenants")
     with screen.stage("made once, and kept"):
         town = town_in(folder)
-    screen.heading("Incidents, each on processes of its own, some 75 s long")
+    screen.heading("Incidents, each on processes of its own, about a minute long")
     runs = Path(tempfile.mkdtemp(prefix="run-", dir=folder)).resolve()
     outcomes = []
     for incident in incidents:
@@ -122,15 +132,19 @@ def _folder_of(incident: Incident) -> str:
     return incident.name.replace(" ", "-")
 
 
-def _tell(screen: Screen, outcomes: Sequence[Outcome], out: Path | None) -> None:
-    screen.heading("What fired, and after how long")
-    screen.table(*shown_of(outcomes))
-    if out is not None:
-        machine = f"{platform.machine()} with {len(os.sched_getaffinity(0))} cores"
-        out.write_text(page_of(outcomes, machine, _commit()), encoding="utf-8")
-        told = json.dumps(document_of(outcomes), indent=2) + "\n"
-        out.with_suffix(".json").write_text(told, encoding="utf-8")
-        screen.line(f"wrote {out}")
+def _played_now() -> Played:
+    machine = f"{platform.machine()} with {len(os.sched_getaffinity(0))} cores"
+    return Played(f"{datetime.now(UTC):%Y-%m-%d}", _commit(), machine)
+
+
+def _write(out: Path, entries: Sequence[Entry], *, add: bool) -> None:
+    """Write the page, and everything that was seen as JSON beside it."""
+    whole = out.with_suffix(".json")
+    if add and whole.is_file():
+        kept = json.loads(whole.read_text(encoding="utf-8"))["incidents"]
+        entries = joined(kept, entries, [incident.name for incident in EVERY])
+    out.write_text(page_of(entries), encoding="utf-8")
+    whole.write_text(json.dumps(document_of(entries), indent=2) + "\n", encoding="utf-8")
 
 
 def _commit() -> str:

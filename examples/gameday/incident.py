@@ -3,9 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from examples.gameday.stack import Ground, Stack
-
-WATCHDOG = "TenantryWatchdog"
+from examples.gameday.stack import WATCHDOG, Ground, Stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +33,7 @@ class Incident:
     prepare: Callable[[Stack], object] = lambda _: None  # what takes a while and breaks nothing
     within_s: float = 60.0  # all that is expected, from the strike on
     inhibited: tuple[str, ...] = ()  # alerts that fire, and nobody must be told of
+    by_name: bool = False  # whether it is played only when it is asked for
 
     def is_silent_on(self, labels: Mapping[str, str]) -> bool:
         """Say whether these are the labels of an alert that must not fire here."""

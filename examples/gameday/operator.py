@@ -1,6 +1,7 @@
 """What an operator of a game day does with the service: tenants, uploads, rollouts."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 from examples.gameday.adapters import ADAPTER, metadata_of, package_of, weights_of
@@ -10,6 +11,8 @@ from service.client.client import Client
 from service.client.documents import Version
 from service.client.errors import TenantryClientError
 from service.engine.adapter import FloatArray
+
+_ASKED = 4  # texts of a new tenant
 
 
 class Operator:
@@ -58,6 +61,20 @@ class Operator:
         """Return what a version answers."""
         told = self.client.predict(tenant.name, ADAPTER, texts, version=version)
         return [prediction.label for prediction in told.predictions]
+
+    def first_digest(self, tenant: Tenant) -> str:
+        """Return the digest of a tenant's first version."""
+        return self.client.version(tenant.name, ADAPTER, 1).digest
+
+    def open_branches(self, names: Sequence[str]) -> None:
+        """Make more tenants, each with what the first one has, and ask them something."""
+        tenant = self._town.tenants[0]
+        for name in names:
+            branch = replace(tenant, name=name)
+            self.client.put_tenant(name)
+            self.upload(branch, self.weights(branch))
+            self.roll_out(branch, 1)
+            self.labels(branch, 1, [judged.text for judged in branch.asked[:_ASKED]])
 
     def roll_out(self, tenant: Tenant, live: int, **others: Any) -> None:
         """Let a version answer, whatever the gate said; `canary` and `shadow` beside it."""

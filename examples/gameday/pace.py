@@ -45,12 +45,18 @@ SERVICE = {
 }
 
 
-def hurried(rules: Sequence[Path], slo: Path, folder: Path) -> list[Path]:
+def hurried(
+    rules: Sequence[Path],
+    slo: Path,
+    folder: Path,
+    sooner: Mapping[tuple[str, str], float] | None = None,
+) -> list[Path]:
     """Write the rules at the factor's speed, and return the files.
 
-    Raises `GameDayFailed` where a limit of `slo.yaml` is not found in its alert.
+    `sooner` has seconds for limits, by alert and name, that would take too long even so. Raises
+    `GameDayFailed` where a limit of `slo.yaml` is not found in its alert.
     """
-    limits = _times_since(yaml.safe_load(slo.read_text(encoding="utf-8")))
+    limits = _times_since(yaml.safe_load(slo.read_text(encoding="utf-8")), sooner or {})
     missing = {(alert, limit) for alert, each in limits.items() for limit in each}
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -60,7 +66,7 @@ def hurried(rules: Sequence[Path], slo: Path, folder: Path) -> list[Path]:
             group["interval"] = INTERVAL
             for rule in group["rules"]:
                 alert = rule.get("alert", "")
-                found = _hurry(rule, limits.get(alert, ()))
+                found = _hurry(rule, limits.get(alert, {}))
                 missing -= {(alert, limit) for limit in found}
         target = folder / file.name
         target.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
@@ -77,27 +83,29 @@ def in_earnest(seconds: float) -> str:
     return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
-def _times_since(slo: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Return the limits of each alert that are times and not speeds."""
+def _times_since(
+    slo: Mapping[str, Any], sooner: Mapping[tuple[str, str], float]
+) -> dict[str, dict[float, float]]:
+    """Return the limits of each alert that are times and not speeds, and what they become."""
     return {
-        alert: [
-            limit["value"]
+        alert: {
+            limit["value"]: sooner.get((alert, name), limit["value"] / FACTOR)
             for name, limit in settings.get("limits", {}).items()
             if limit["unit"] == "seconds" and (alert, name) not in _SPEEDS
-        ]
+        }
         for alert, settings in slo["alerts"].items()
     }
 
 
-def _hurry(rule: dict[str, Any], limits: Sequence[float]) -> set[float]:
+def _hurry(rule: dict[str, Any], limits: Mapping[float, float]) -> set[float]:
     """Divide the times of a rule, and return those of the limits that were found in it."""
     pieces = _STRING.split(rule["expr"])
     found = set()
     for place in range(0, len(pieces), 2):  # between strings
         pieces[place] = "".join(_divided_all(_RANGE.split(pieces[place])))
-        for limit in limits:
+        for limit, new in limits.items():
             number = re.compile(rf"(?<![\w.:]){re.escape(f'{limit:.12g}')}(?![\w.:])")
-            pieces[place], times = number.subn(f"{limit / FACTOR:.12g}", pieces[place])
+            pieces[place], times = number.subn(f"{new:.12g}", pieces[place])
             if times:
                 found.add(limit)
     rule["expr"] = "".join(pieces)

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from examples.gameday import pace
-from examples.gameday.incident import WATCHDOG, Incident
+from examples.gameday.incident import Incident
 from examples.gameday.programs import until
-from examples.gameday.stack import Stack, stack
+from examples.gameday.stack import WATCHDOG, Stack, stack
 from examples.gameday.town import Town
 
-CALM_S = 20.0  # without an alert, before anything breaks
+CALM_S = 6.0  # without an alert, once everything is known and before anything breaks
 _KNOWN_S_MAX = 60.0  # until every tenant has figures
 _STAY_S = 12.0  # after the last alert that was expected, for those that should stay silent
 _LOOK_S = 0.2
@@ -26,6 +26,7 @@ class Fired:
     labels: Mapping[str, str]
     after_s: float
     told: bool = False  # whether Alertmanager sent it to anybody
+    says: str = ""  # its summary, when it was first seen
 
     @property
     def name(self) -> str:
@@ -78,11 +79,14 @@ class _Seen:
     """Alerts that fire, by when they were first seen."""
 
     first: dict[frozenset[tuple[str, str]], float] = field(default_factory=dict)
+    says: dict[frozenset[tuple[str, str]], str] = field(default_factory=dict)
 
     def look(self, made: Stack) -> None:
         now = time.monotonic()
-        for labels in made.prometheus.firing():
-            self.first.setdefault(frozenset(labels.items()), now)
+        for alert in made.prometheus.firing():
+            key = frozenset(alert["labels"].items())
+            self.first.setdefault(key, now)
+            self.says.setdefault(key, alert["annotations"]["summary"])
 
     def alerts(self) -> list[Mapping[str, str]]:
         return [found for key in self.first if (found := dict(key))["alertname"] != WATCHDOG]
@@ -92,10 +96,10 @@ def play(town: Town, folder: Path, incident: Incident, say: Say, calm_s: float =
     """Play an incident in a folder of its own, after a calm, and return how it went."""
     with stack(town, folder, incident.ground) as made:
         say("waiting until every tenant is known")
-        until(lambda: _all_known(made), "every tenant has figures", _KNOWN_S_MAX)
+        seen = _Seen()
+        until(lambda: _all_known(made, seen), "every tenant has figures", _KNOWN_S_MAX)
         incident.prepare(made)
         say("calm")
-        seen = _Seen()
         _watch(made, seen, calm_s, lambda: False)
         early = tuple(sorted({labels["alertname"] for labels in seen.alerts()}))
         say(incident.story)
@@ -116,8 +120,9 @@ def play(town: Town, folder: Path, incident: Incident, say: Say, calm_s: float =
         )
 
 
-def _all_known(made: Stack) -> bool:
-    """Say whether the sidecar knows drift and accuracy of all tenants."""
+def _all_known(made: Stack, seen: _Seen) -> bool:
+    """Say whether the sidecar knows drift and accuracy of all tenants; what fires is seen."""
+    seen.look(made)
     known = made.prometheus.query(
         "count(tenantry_drift_effect_ratio"
         ' and on (tenant) tenantry_accuracy_ratio{method="labels"})'
@@ -133,13 +138,15 @@ def _watch(made: Stack, seen: _Seen, seconds: float, enough: Callable[[], bool])
 
 
 def _has_all(incident: Incident, seen: _Seen) -> bool:
+    if not incident.expected:
+        return False  # all of the time shows that nothing fires
     alerts = seen.alerts()
     return all(any(one.fits(labels) for labels in alerts) for one in incident.expected)
 
 
 def _fired(seen: _Seen, struck_s: float, told: set[str]) -> list[Fired]:
     return [
-        Fired(labels, first - struck_s, labels["alertname"] in told)
+        Fired(labels, first - struck_s, labels["alertname"] in told, seen.says[key])
         for key, first in seen.first.items()
         if (labels := dict(key))["alertname"] != WATCHDOG
     ]

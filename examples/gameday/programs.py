@@ -55,10 +55,19 @@ class Program:
         self.process.kill()
         self.process.wait(STOP_S_MAX)
 
+    def freeze(self) -> None:
+        """Let it do nothing more, and stay: it listens, and answers nobody."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen one go on."""
+        self.process.send_signal(signal.SIGCONT)
+
     def stop(self) -> int:
         """Ask it to stop, as an orchestrator does, and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
+            self.thaw()  # a frozen one would not hear of it
         try:
             return self.process.wait(STOP_S_MAX)
         except subprocess.TimeoutExpired:

@@ -78,10 +78,13 @@ class Prometheus:
             raise GameDayFailed(f"{path}: {document['error']}")
         return document["data"]
 
-    def firing(self) -> list[dict[str, str]]:
-        """Return the labels of the alerts that fire now."""
-        alerts = self.get("alerts")["alerts"]
-        return [alert["labels"] for alert in alerts if alert["state"] == "firing"]
+    def firing(self) -> list[dict[str, Any]]:
+        """Return the alerts that fire now: their labels, their annotations and more."""
+        return [alert for alert in self.get("alerts")["alerts"] if alert["state"] == "firing"]
+
+    def reload(self) -> None:
+        """Let it read its configuration anew; what its rules wait for goes on waiting."""
+        self.http.post("/-/reload").raise_for_status()
 
     def all_up(self) -> bool:
         """Say whether each target was scraped at the last attempt, and there is one."""

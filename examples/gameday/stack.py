@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ from examples.gameday.pair import monitoring, serving
 from examples.gameday.programs import Program, until
 from examples.gameday.prometheus import Prometheus, Watching, check_config, prometheus
 from examples.gameday.small_disk import SmallDisk, small_disk
+from examples.gameday.throttling import throttled
 from examples.gameday.town import Town
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +27,7 @@ SLO = ROOT / "grafana" / "slo.yaml"
 RULES = ROOT / "grafana" / "generated" / "rules"
 PROMETHEUS = ROOT / "grafana" / "prometheus" / "prometheus.yml"
 ALERTMANAGER = ROOT / "grafana" / "alertmanager" / "alertmanager.yml"
+WATCHDOG = "TenantryWatchdog"
 SERVICE_JOB, SIDECAR_JOB = "tenantry", "tenantry-monitor"
 _UP_S_MAX = 30.0
 
@@ -38,6 +40,8 @@ class Ground:
     sidecar: Mapping[str, object] = field(default_factory=dict)
     disk_megabytes: int | None = None  # of a small disk below the state; None: this machine's
     tenants: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # settings by name
+    # Seconds for limits that take too long even so, by alert and name.
+    sooner: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -51,10 +55,12 @@ class Stack:
     disk: SmallDisk | None = None
     service: Program = field(init=False)
     sidecar: Program = field(init=False)
+    replica: Program = field(init=False)  # a second one of the service, on some days
     prometheus: Prometheus = field(init=False)
     alertmanager: Alertmanager = field(init=False)
     pager: Pager = field(init=False)
     operator: Operator = field(init=False)
+    watching: Watching = field(init=False)
     callers: Mapping[str, Callers] = field(init=False)
     _pair: ExitStack = field(default_factory=ExitStack)
 
@@ -69,11 +75,31 @@ class Stack:
 
     def start_service(self, bundle: Path, port: int | None = None) -> None:
         """Start the service with a bundle."""
-        self.service = self._pair.enter_context(
+        self.service = self._started(bundle, self.folder / "service.log", port)
+
+    def start_replica(self, bundle: Path) -> Program:
+        """Start another replica of the service on the same state, and have it watched."""
+        replica = self._started(bundle, self.folder / "replica.log", None)
+        targets = {
+            **self.watching.targets,
+            SERVICE_JOB: [*self.watching.targets[SERVICE_JOB], address_of(replica)],
+        }
+        self.watching = replace(self.watching, targets=targets)
+        prometheuses.configured(PROMETHEUS, self.watching, self.folder)
+        self.prometheus.reload()
+        until(self._all_watched, "Prometheus had scraped the replica", _UP_S_MAX)
+        return replica
+
+    def _all_watched(self) -> bool:
+        wanted = sum(map(len, self.watching.targets.values()))
+        return len(self.prometheus.query("up == 1")) == wanted
+
+    def _started(self, bundle: Path, log: Path, port: int | None) -> Program:
+        return self._pair.enter_context(
             serving(
                 bundle,
                 self.state,
-                self.folder / "service.log",
+                log,
                 settings={**pace.SERVICE, **self.ground.service},
                 port=port,
                 prefix=self._prefix,
@@ -97,6 +123,10 @@ class Stack:
         self.service.stop()
         self.start_service(bundle, port_of(self.service))
 
+    def throttle(self, program: Program, share: float) -> None:
+        """Leave a program a share of a core's time from now on."""
+        self._pair.enter_context(throttled(program, share))
+
     def close(self) -> None:
         """End the service and the sidecar."""
         self._pair.close()
@@ -107,6 +137,11 @@ def port_of(program: Program) -> int:
     port = urlsplit(program.url).port
     assert port is not None
     return port
+
+
+def address_of(program: Program) -> str:
+    """Return host and port of a program, as Prometheus wants them."""
+    return program.url.removeprefix("http://")
 
 
 def rules_of(folder: Path = RULES) -> list[Path]:
@@ -145,18 +180,24 @@ def _watch(made: Stack, opened: ExitStack) -> None:
     made.alertmanager = opened.enter_context(
         alertmanager(config, folder / "alertmanager", folder / "alertmanager.log")
     )
-    watching = Watching(
+    made.watching = Watching(
         targets={
-            SERVICE_JOB: [made.service.url.removeprefix("http://")],
-            SIDECAR_JOB: [made.sidecar.url.removeprefix("http://")],
+            SERVICE_JOB: [address_of(made.service)],
+            SIDECAR_JOB: [address_of(made.sidecar)],
         },
-        rules=pace.hurried(rules_of(), SLO, folder / "rules"),
+        rules=pace.hurried(rules_of(), SLO, folder / "rules", made.ground.sooner),
         alertmanager=made.alertmanager.address,
         interval=pace.INTERVAL,
     )
-    written = prometheuses.configured(PROMETHEUS, watching, folder)
+    written = prometheuses.configured(PROMETHEUS, made.watching, folder)
     check_config(written)
     made.prometheus = opened.enter_context(
         prometheus(written, folder / "prometheus", folder / "prometheus.log")
     )
     until(made.prometheus.all_up, "Prometheus had scraped both", _UP_S_MAX)
+    # Before its first scrape a job is absent, and on a busy machine for long enough to be told.
+    until(lambda: _is_calm(made.prometheus), "no alert fired", _UP_S_MAX)
+
+
+def _is_calm(found: Prometheus) -> bool:
+    return {alert["labels"]["alertname"] for alert in found.firing()} <= {WATCHDOG}

@@ -19,7 +19,7 @@ NO_WINDOW = "unknown: no predictions in the window"
 def outputs() -> Section:
     """Return what models say."""
     mix = largest("tenantry_predicted_class_ratio", f"{VERSION}, label", CHOSEN)
-    confidence = largest("tenantry_confidence_ratio", f"{VERSION}, quantile", CHOSEN)
+    confidence = largest("tenantry_confidence_ratio", f"{VERSION}, level", CHOSEN)
     return Section(
         "What models say: $tenant, $adapter",
         (
@@ -39,7 +39,7 @@ def outputs() -> Section:
                     "Confidence of predictions",
                     "Quantiles of the top score. All of it near 1, or near one over the number of"
                     " classes, for every input: the head or the scale is broken.",
-                    (Query(confidence, f"{NAME} q{{{{quantile}}}}"),),
+                    (Query(confidence, f"{NAME} q{{{{level}}}}"),),
                     "percentunit",
                     low=0,
                     high=1,
@@ -62,7 +62,7 @@ def outputs() -> Section:
 def inputs() -> Section:
     """Return what models get."""
     bad = per_second("tenantry_input_bad_total", "reason", CHOSEN)
-    tokens = largest("tenantry_input_tokens", f"{VERSION}, quantile", CHOSEN)
+    tokens = largest("tenantry_input_tokens", f"{VERSION}, level", CHOSEN)
     return Section(
         "What models get: $tenant, $adapter",
         (
@@ -80,7 +80,7 @@ def inputs() -> Section:
                 graph(
                     "Length of texts",
                     "Median and 95th percentile of tokens in the newest window.",
-                    (Query(tokens, f"{NAME} q{{{{quantile}}}}"),),
+                    (Query(tokens, f"{NAME} q{{{{level}}}}"),),
                     "short",
                     low=0,
                     nothing="unknown: no texts, or images",

@@ -18,7 +18,7 @@ def by_version(panel: Graph) -> Graph:
 def says(chosen: str) -> Section:
     """Return what the adapter's versions answer."""
     mix = largest("tenantry_predicted_class_ratio", "label", chosen)
-    confidence = largest("tenantry_confidence_ratio", "version, quantile", chosen)
+    confidence = largest("tenantry_confidence_ratio", "version, level", chosen)
     return Section(
         "What $adapter says",
         (
@@ -46,7 +46,7 @@ def says(chosen: str) -> Section:
                     "Quantiles of the top score in the newest window. Sinking: inputs that the"
                     " adapter does not know; rising to 1 with falling accuracy: overconfident,"
                     " see the calibration error.",
-                    (Query(confidence, "{{version}}, quantile {{quantile}}"),),
+                    (Query(confidence, "{{version}}, quantile {{level}}"),),
                     "percentunit",
                     low=0,
                     high=1,
@@ -90,7 +90,7 @@ def gets(chosen: str, adapter: str) -> Section:
     """Return what the adapter's versions are asked, and what came of it."""
     bad = per_second("tenantry_input_bad_total", "version, reason", chosen)
     all_of_them = per_second("tenantry_predictions_total", "version", chosen)
-    tokens = largest("tenantry_input_tokens", "version, quantile", chosen)
+    tokens = largest("tenantry_input_tokens", "version, level", chosen)
     labels = f"{VERSION}, standing, source, rows"
     raised = largest("tenantry_retrain_trigger_timestamp_seconds", f"{VERSION}, reason", adapter)
     return Section(
@@ -117,7 +117,7 @@ def gets(chosen: str, adapter: str) -> Section:
                     "Tokens of a text",
                     "Median and 95th percentile of the texts' length in the newest window. Longer"
                     " texts cost more compute and may be cut.",
-                    (Query(tokens, "{{version}}, quantile {{quantile}}"),),
+                    (Query(tokens, "{{version}}, quantile {{level}}"),),
                     "short",
                     low=0,
                     nothing="unknown: no texts, or images",

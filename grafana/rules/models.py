@@ -122,7 +122,7 @@ def _inputs(slo: Slo, teller: Teller) -> Alert:
         f"unless\n{inputs.ABOVE_USUAL} < {slo.limit(name, 'rise')}",
         "warning",
         Message(
-            f"{_NAME}: inputs are {{{{ $labels.reason }}}}",
+            f"{_NAME}: broken inputs, {{{{ $labels.reason }}}}",
             f"At least {_PERCENT} of the last hour's inputs, and much more than the day before:"
             " something before the service broke.",
             about=VERSION,

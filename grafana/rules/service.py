@@ -51,7 +51,7 @@ def _down(slo: Slo, teller: Teller) -> Iterator[Alert]:
         "warning",
         Message(
             "Some replicas of the service do not answer",
-            "{{ $value }} replicas cannot be scraped; others answer.",
+            "Replicas that cannot be scraped: {{ $value }}. Others answer.",
         ),
         held=f"{some.value:g}s",
     )
@@ -100,8 +100,8 @@ def _crowded(slo: Slo, teller: Teller) -> Iterator[Alert]:
         "warning",
         Message(
             "More adapters are asked for than a replica's bank holds",
-            "{{ $value | humanize }} adapters are put out of the bank in each pass, and to load"
-            " them again takes a good part of the time.",
+            '{{ $value | printf "%.2f" }} adapters are put out of the bank in each pass, and to'
+            " load them again takes a good part of the time.",
             board=DEBUG,
         ),
     )

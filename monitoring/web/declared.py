@@ -67,8 +67,8 @@ def _of_versions() -> Iterator[Declared]:
         "Share of the newest window's rows; the 10 largest classes, the rest as `_other`.",
         "label",
     )
-    yield gauge("confidence_ratio", "Confidence in the newest window.", "quantile")
-    yield gauge("input_tokens", "Tokens of a text in the newest window.", "quantile")
+    yield gauge("confidence_ratio", "Quantiles of the newest window's confidence.", "level")
+    yield gauge("input_tokens", "Quantiles of a text's tokens in the newest window.", "level")
     yield gauge("accuracy_objective_ratio", "The hold-out's accuracy, less the tolerated drop.")
     yield gauge(
         "retrain_trigger_timestamp_seconds", "When a retrain trigger was raised last.", "reason"

@@ -210,10 +210,11 @@ class _Scrape:
     def _answers(self, version: Version, labels: dict[str, str]) -> None:
         for name, share in version.class_shares.items():
             self.add("predicted_class_ratio", labels | {"label": name}, share)
-        for quantile, value in version.confidence.items():
-            self.add("confidence_ratio", labels | {"quantile": quantile}, value)
-        for quantile, value in version.tokens.items():
-            self.add("input_tokens", labels | {"quantile": quantile}, value)
+        # Not `quantile`, which is for summaries.
+        for level, value in version.confidence.items():
+            self.add("confidence_ratio", labels | {"level": level}, value)
+        for level, value in version.tokens.items():
+            self.add("input_tokens", labels | {"level": level}, value)
 
     def _figure(self, name: str, labels: dict[str, str], figure: Figure) -> None:
         self.add(name, labels | {"bound": "point"}, figure.value)

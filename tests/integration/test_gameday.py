@@ -9,7 +9,7 @@ import pytest
 
 from examples.gameday.command import main
 from examples.gameday.incident import Incident
-from examples.gameday.incidents import incidents_of
+from examples.gameday.incidents import EVERY
 from examples.gameday.play import play, shown
 from examples.gameday.town import Town
 from tests.fixtures_bundles import BundleCache
@@ -35,7 +35,7 @@ def town(bundle_cache: BundleCache) -> Town:
             id=incident.name,
             marks=() if incident.name in SHORT else pytest.mark.long,
         )
-        for incident in incidents_of()
+        for incident in EVERY
     ],
 )
 def test_the_right_people_hear_of_an_incident(
@@ -61,5 +61,6 @@ def test_an_incident_that_nobody_knows_is_named(capsys: pytest.CaptureFixture[st
 def test_the_incidents_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(incidents_of())
+    assert len(lines) == len(EVERY)
     assert "sidecar-dead: kill -9 of the sidecar" in lines
+    assert "labels-stop: nobody labels any more (only by name)" in lines

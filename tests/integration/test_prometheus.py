@@ -27,6 +27,7 @@ from tests.fakes.otlp_receiver import otlp_receiver
 from tests.fixtures_bundles import BundleCache
 from tests.needs import needs_program
 from tests.oncall.backfill import DAY_S, series_of, write_past, write_recorded
+from tests.oncall.complaints import complaints_of
 from tests.oncall.day import CANARY, DRIFTED, FLOODED, POISONED, WORSE, Day, day
 from tests.oncall.questions import Question, Values, questions_of, variables_of
 from tests.oncall.selectors import name_of, selectors_of
@@ -324,6 +325,13 @@ def exported(asked: Asked) -> set[str]:
     """Return the families that the two export, as their pages declare them."""
     found = re.findall(r"^# TYPE (\S+) \S+$", "\n".join(asked.pages.values()), re.MULTILINE)
     return {name for name in found if not name.endswith("_created")}
+
+
+@pytest.mark.parametrize("job", [SERVICE_JOB, SIDECAR_JOB])
+def test_promtool_finds_no_fault_with_what_a_process_exports(asked: Asked, job: str) -> None:
+    page = asked.pages[job]
+    assert "tenantry_" in page
+    assert complaints_of(page, needs_program("promtool")) == []
 
 
 def documented() -> set[str]:

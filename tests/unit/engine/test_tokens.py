@@ -105,7 +105,7 @@ def test_truncation_is_reported_where_it_happened(both: Both) -> None:
     "piece", ["word ", "internationalisation-", "é", "x" * 7000 + " and ", "\n"]
 )
 def test_a_long_text_is_cut_to_what_it_would_be_truncated_to(both: Both, piece: str) -> None:
-    text = piece * (200_000 // len(piece))
+    text = piece * max(30, 40_000 // len(piece))
     for asked in (text, (text, "short"), ("short", text)):
         (found,) = both.ours.encode([asked])
         assert found.ids == both.expected(asked)[0]

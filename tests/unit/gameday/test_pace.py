@@ -29,12 +29,16 @@ RULES: list[dict[str, Any]] = [
 ]
 
 
-def hurry(folder: Path, rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def hurry(
+    folder: Path,
+    rules: list[dict[str, Any]],
+    sooner: dict[tuple[str, str], float] | None = None,
+) -> list[dict[str, Any]]:
     source, slo = folder / "rules.yaml", folder / "slo.yaml"
     document = {"groups": [{"name": "all", "interval": "30s", "rules": rules}]}
     source.write_text(yaml.safe_dump(document))
     slo.write_text(yaml.safe_dump(SLO))
-    [made] = hurried([source], slo, folder / "made")
+    [made] = hurried([source], slo, folder / "made", sooner)
     [group] = yaml.safe_load(made.read_text())["groups"]
     assert group["interval"] == "1s"
     found: list[dict[str, Any]] = group["rules"]
@@ -51,6 +55,12 @@ def test_times_are_divided_and_nothing_else(tmp_path: Path) -> None:
     assert down["for"] == "15000ms"
     assert slow == RULES[3], "a disk is no faster on a game day"
     assert full == {"alert": "Full", "expr": "free < 0.1", "for": "90000ms"}
+
+
+def test_a_limit_that_even_an_hour_in_a_minute_is_too_long_for_is_set(tmp_path: Path) -> None:
+    made = hurry(tmp_path, RULES, {("Old", "age"): 20.0})
+    assert made[1]["expr"] == "time() - max_over_time(t[1440000ms:5000ms]) < 20"
+    assert made[2]["for"] == "15000ms", "no other limit is"
 
 
 def test_a_limit_that_no_rule_compares_with_is_an_error(tmp_path: Path) -> None:
