@@ -100,7 +100,7 @@ format: $(VENV)/.installed ## rewrites the sources in the house style
 	@$(BIN)/ruff format .
 
 .PHONY: gameday
-gameday: $(VENV)/.installed ## incidents on real processes, and who is told: 25 minutes
+gameday: $(VENV)/.installed ## incidents on real processes, and who is told: 26 minutes
 	@exec $(BIN)/python -m examples.gameday
 
 .PHONY: docs

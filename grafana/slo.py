@@ -25,7 +25,7 @@ SLO = Path(__file__).resolve().with_name("slo.yaml")
 STANDARD = "standard"
 
 Severity = Literal["critical", "warning"]
-Unit = Literal["seconds", "ratio", "per pass", "requests", "events"]
+Unit = Literal["seconds", "ratio", "per pass", "requests", "events", "labels per day"]
 
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -51,6 +51,12 @@ LIMITS: Mapping[str, Mapping[str, Unit]] = {
     "TenantryInputQuality": {"bad": "ratio", "rise": "ratio"},
     "TenantryRetrainRequested": {"told": "seconds"},
     "TenantryDataStale": {"age": "seconds"},
+    "TenantryLabelsStopped": {
+        "since": "seconds",
+        "before": "seconds",
+        "known": "seconds",
+        "labels": "labels per day",
+    },
     "TenantryMonitorDown": {"up": "ratio"},
     "TenantryMonitorStale": {"idle": "seconds"},
     "TenantryLogLag": {"lag": "seconds"},

@@ -9,6 +9,12 @@ from examples.gameday.stack import Ground
 
 _LIMIT = {"rates": {"requests_per_s": 8.0}}
 _SMALL_DISK = 160  # megabytes
+# A week with labels and half a week without would be four hours.
+_LABELS_SOONER = {
+    ("TenantryLabelsStopped", "since"): 15.0,
+    ("TenantryLabelsStopped", "before"): 8.0,
+    ("TenantryLabelsStopped", "known"): 20.0,
+}
 
 
 def _of(alert: str, tenant: str) -> Expected:
@@ -273,10 +279,10 @@ EVERY = (
     ),
     Incident(
         name="labels stop",
-        by_name=True,
-        story="nobody labels any more",
+        story="the people of cinema label no more, and go on asking",
+        ground=Ground(sooner=_LABELS_SOONER),
         strike=strikes.stop_labels,
-        expected=(),
+        expected=(_of("TenantryLabelsStopped", "cinema"),),
     ),
     Incident(
         name="collector dead",

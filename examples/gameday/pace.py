@@ -98,11 +98,17 @@ def _times_since(
 
 
 def _hurry(rule: dict[str, Any], limits: Mapping[float, float]) -> set[float]:
-    """Divide the times of a rule, and return those of the limits that were found in it."""
+    """Divide the times of a rule, and return those of the limits that were found in it.
+
+    A limit is a number, or in seconds a range or an offset: `[302400s] offset 302400s`.
+    """
     pieces = _STRING.split(rule["expr"])
     found = set()
+    lengths = {f"{limit:.12g}s": new for limit, new in limits.items()}
     for place in range(0, len(pieces), 2):  # between strings
-        pieces[place] = "".join(_divided_all(_RANGE.split(pieces[place])))
+        told = {word for word in _DURATION.findall(pieces[place]) if word in lengths}
+        found |= {limit for limit in limits if f"{limit:.12g}s" in told}
+        pieces[place] = "".join(_divided_all(_RANGE.split(pieces[place]), lengths))
         for limit, new in limits.items():
             number = re.compile(rf"(?<![\w.:]){re.escape(f'{limit:.12g}')}(?![\w.:])")
             pieces[place], times = number.subn(f"{new:.12g}", pieces[place])
@@ -111,22 +117,26 @@ def _hurry(rule: dict[str, Any], limits: Mapping[float, float]) -> set[float]:
     rule["expr"] = "".join(pieces)
     if "for" in rule:
         found |= {limit for limit in limits if rule["for"] == f"{limit:.12g}s"}
-        rule["for"] = _divided(rule["for"])
+        rule["for"] = _divided(rule["for"], lengths)
     return found
 
 
-def _divided_all(pieces: Sequence[str]) -> Iterator[str]:
+def _divided_all(pieces: Sequence[str], limits: Mapping[str, float]) -> Iterator[str]:
     """Yield pieces with every duration divided; each second one stood in brackets."""
     for place, piece in enumerate(pieces):
         if place % 2:
-            yield f"[{':'.join(_divided(part) for part in piece.split(':'))}]"
+            yield f"[{':'.join(_divided(part, limits) for part in piece.split(':'))}]"
         else:
-            yield _DURATION.sub(lambda found: _divided(found[0]), piece)
+            yield _DURATION.sub(lambda found: _divided(found[0], limits), piece)
 
 
-def _divided(duration: str) -> str:
-    """Return a duration of Prometheus divided by the factor, to the millisecond."""
+def _divided(duration: str, limits: Mapping[str, float]) -> str:
+    """Return a duration of Prometheus divided by the factor, to the millisecond.
+
+    `limits` has the seconds of those that are limits.
+    """
     if not duration.strip():
         return ""  # the step of a subquery that names none
-    total = sum(int(count) * _UNITS_MS[unit] for count, unit in _PART.findall(duration))
-    return "0s" if not total else f"{max(1, round(total / FACTOR))}ms"
+    whole_ms = sum(int(count) * _UNITS_MS[unit] for count, unit in _PART.findall(duration))
+    divided_s = limits.get(duration, whole_ms / 1000 / FACTOR)
+    return "0s" if not divided_s else f"{max(1, round(divided_s * 1000))}ms"

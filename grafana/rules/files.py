@@ -1,6 +1,6 @@
 """The two files of rules that Prometheus loads."""
 
-from grafana.rules import budgets, burns, classes, inputs, models, service, sidecar
+from grafana.rules import budgets, burns, classes, inputs, labels, models, service, sidecar
 from grafana.rules.rule import Group, rules_yaml
 from grafana.slo import Slo
 
@@ -10,7 +10,8 @@ _INTERVAL = "30s"
 
 def recording_yaml(slo: Slo) -> str:
     """Return the file of recording rules."""
-    return rules_yaml(HEADER, [*budgets.groups(slo), classes.group(), inputs.group(slo)])
+    groups = [*budgets.groups(slo), classes.group(), inputs.group(slo), labels.group()]
+    return rules_yaml(HEADER, groups)
 
 
 def alerts_yaml(slo: Slo) -> str:
@@ -22,4 +23,5 @@ def alerts_yaml(slo: Slo) -> str:
         "tenantry-sidecar-alerts": sidecar.alerts(slo),
     }
     groups = [Group(name, _INTERVAL, tuple(alerts)) for name, alerts in by_group.items()]
+    groups.append(Group("tenantry-label-alerts", labels.INTERVAL, tuple(labels.alerts(slo))))
     return rules_yaml(HEADER, groups)

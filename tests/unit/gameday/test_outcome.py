@@ -116,6 +116,6 @@ def test_incidents_have_names_of_their_own() -> None:
 def test_some_incidents_are_played_only_by_name() -> None:
     whole = {incident.name for incident in incidents_of()}
     assert {"drift", "slow model"} <= whole
-    assert "labels stop" not in whole
-    [quiet] = incidents_of(["labels-stop"])
+    assert "collector dead" not in whole
+    [quiet] = incidents_of(["collector-dead"])
     assert quiet.expected == ()

@@ -63,6 +63,18 @@ def test_a_limit_that_even_an_hour_in_a_minute_is_too_long_for_is_set(tmp_path: 
     assert made[2]["for"] == "15000ms", "no other limit is"
 
 
+def test_a_limit_that_is_a_range_or_an_offset_is_divided_or_set(tmp_path: Path) -> None:
+    expr = "sum_over_time(c[14400s] offset 14400s) > 1 and r[1d]"
+    rules = [*RULES[2:3], {"alert": "Old", "expr": expr, "for": "15m"}]
+    _, divided = hurry(tmp_path, rules)
+    assert divided["expr"] == ("sum_over_time(c[240000ms] offset 240000ms) > 1 and r[1440000ms]"), (
+        "it is found, for else this would be an error"
+    )
+    _, sooner = hurry(tmp_path, rules, {("Old", "age"): 1.5})
+    assert sooner["expr"] == "sum_over_time(c[1500ms] offset 1500ms) > 1 and r[1440000ms]"
+    assert sooner["for"] == "15000ms"
+
+
 def test_a_limit_that_no_rule_compares_with_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(GameDayFailed, match="no rule compares with: Down: 900 s"):
         hurry(tmp_path, [rule for rule in RULES if rule.get("alert") != "Down"])
