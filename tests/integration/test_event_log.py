@@ -132,7 +132,7 @@ print("recovered", len(kept))
 
 
 def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
-    script = 'mount -t tmpfs -o size=640k none "$1" && exec "$2" -c "$3" "$1"'
+    script = 'mount -t tmpfs -o size=720k none "$1" && exec "$2" -c "$3" "$1"'
     command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]
     if shutil.which("unshare") is None:
         pytest.skip("no unshare here")
