@@ -288,7 +288,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         folded = fold_events(Path(folder), 5_000 if options.quick else 60_000)
     own = folded_runs(*((10, 300) if options.quick else (150, 800)))
-    habits, (changed, of) = habits_table(20 if options.quick else 800)
+    habits, (changed, of) = habits_table(20 if options.quick else 300)
     report = report_of(well, bad, complaints, rows, folded)
     lots = lots_table(many, 500 if options.quick else 2_500)
     late, _ = delays(most, "ten points worse, with most of the requests")

@@ -16,7 +16,7 @@ from service.trials.labels import Labels
 from service.trials.spans import Arm
 from service.trials.trial import PARTS
 
-_REQUESTS = 3_000  # of both that have twins, in a trial
+_REQUESTS = 3_000  # of both that have twins, in a trial, about
 _PROOF = -np.log10(ALPHA * PARTS["accuracy"])
 
 Chances = Callable[[float], tuple[float, float]]  # of a label: of a wrong answer, of a right one
@@ -32,7 +32,9 @@ class Habit:
     chances: Chances = lambda _: (1.0, 1.0)
     delay: Delay = lambda _, __: 0.01
     lost: tuple[Arm, float] = ("live", 0.0)  # of the twins of one version's requests
-    asked: float = 1.0  # times the canary's share that its callers ask
+    # Of requests with keys, times the canary's share that its callers ask, at first and at the end.
+    keyed: tuple[float, float] | None = None
+    silent: float = 0.0  # requests of a caller with a key, who never labels, to one of others
 
 
 def _complaints_then_all(moment: float) -> tuple[float, float]:
@@ -49,6 +51,14 @@ def _right_ones_late(_: Arm, right: bool) -> float:
 
 def _canary_late(arm: Arm, _: bool) -> float:
     return 0.3 if arm == "canary" else 0.01
+
+
+def _live_late(arm: Arm, _: bool) -> float:
+    return 0.2 if arm == "live" else 0.01
+
+
+def _complaints(_: float) -> tuple[float, float]:
+    return 1.0, 0.0
 
 
 HABITS = (
@@ -70,14 +80,27 @@ HABITS = (
     ),
     Habit("all answers, then complaints", chances=_all_then_complaints),
     Habit("the same, labels of the canary later", chances=_all_then_complaints, delay=_canary_late),
+    Habit("complaints, those about live later", chances=_complaints, delay=_live_late),
     Habit("wrong answers labelled at once, right ones late", delay=_right_ones_late),
-    Habit("the same, at 65 %", (65.0,), delay=_right_ones_late),
     Habit("the same, at 75 %", (75.0,), delay=_right_ones_late),
+    Habit("complaints, and a caller with a key who never labels", chances=_complaints, silent=1.0),
     Habit(
-        "complaints alone, at 10 %, callers with keys ask the canary three times as much",
+        "keys, at 10 %; the canary's callers ask three times as much; complaints",
         (10.0,),
-        lambda _: (1.0, 0.0),
-        asked=3.0,
+        _complaints,
+        keyed=(3.0, 3.0),
+    ),
+    Habit(
+        "the same, half as much and at the end three times; complaints",
+        (10.0,),
+        _complaints,
+        keyed=(0.5, 3.0),
+    ),
+    Habit(
+        "the same, all answers, then complaints",
+        (10.0,),
+        _all_then_complaints,
+        keyed=(0.5, 3.0),
     ),
 )
 
@@ -102,38 +125,74 @@ def habits_table(runs: int) -> tuple[Rows, tuple[int, int]]:
 def _gone(habit: Habit, draw: np.random.Generator) -> bool:
     """Return whether one canary was ever called worse."""
     labels = Labels()
-    for shown, what, key, right in _events(habit, draw):
-        own = labels.of(shown)
-        if what == "twin":
-            own.requests += 1
-            own.twin(key, "a" if right else "b", own.requests)
-            continue
-        own.label(key, "a", right=right)
-        labels.settle()
-        if labels.worse.log10() >= _PROOF and labels.of_both:
-            return True
+    for one in _events(habit, draw):
+        own = labels.of(one.shown)
+        if one.what == "drawn":
+            labels.drawn(one.shown, keyed=one.keyed)
+        elif one.what == "twin":
+            labels.had(one.shown, keyed=one.keyed)
+            labels.twins(one.shown, [one.key], ["a" if one.right else "b"], keyed=one.keyed)
+        else:
+            own.label(one.key, "a", right=one.right)
+            labels.settle()
+            if labels.worse.log10() >= _PROOF and labels.of_both:
+                return True
     return False
 
 
-def _events(habit: Habit, draw: np.random.Generator) -> list[tuple[Arm, str, int, bool]]:
-    """Return what the log tells, in order: whose answer's, twin or label, its key, and if right."""
-    setting = Setting(0.9, 0.9, 0.3, 50.0)
-    law = laws_of(setting, "canary")
-    cases = draw.choice(4, _REQUESTS, p=law / law.sum())
-    told: list[tuple[float, Arm, str, int, bool]] = []
-    for key, case in enumerate(cases.tolist()):
-        moment = key / _REQUESTS
-        ours = habit.percents[int(moment * len(habit.percents))] / 100.0
-        # As many of either, by the share that the rollout says, times what callers ask.
-        chance = habit.asked / (habit.asked + (1.0 - ours * habit.asked) / (1.0 - ours))
-        shown = ARMS[int(draw.random() >= chance)]
-        if draw.random() < ALONE or (shown == habit.lost[0] and draw.random() < habit.lost[1]):
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """What the log tells: of whose answer, and if it or its twin was right."""
+
+    at: float
+    shown: Arm
+    what: str
+    key: int
+    right: bool
+    keyed: bool
+
+
+def _events(habit: Habit, draw: np.random.Generator) -> list[_Event]:
+    """Return what the log tells, in order."""
+    law = laws_of(Setting(0.9, 0.9, 0.3, 50.0), "canary")
+    told: list[_Event] = []
+    moment, key = 0.0, 0
+    while moment < 1.0:
+        key += 1
+        part = habit.percents[int(moment * len(habit.percents))] / 100.0
+        moment += 2.0 * min(part, 1.0 - part) / _REQUESTS / (1.0 + habit.silent)
+        silent = draw.random() < habit.silent / (1.0 + habit.silent)
+        shown: Arm = "live"  # the silent caller's key leads there
+        if not silent:
+            first, last = habit.keyed or (1.0, 1.0)
+            shown = ARMS[int(draw.random() >= part * (first + (last - first) * moment))]
+        own = part if shown == "canary" else 1.0 - part
+        if draw.random() >= min(part, 1.0 - part) / own * (1.0 - ALONE):
             continue
-        right = {"canary": case >= 2, "live": case in (1, 3)}
-        told.append((moment, shown, "twin", key, right["live" if shown == "canary" else "canary"]))
-        wrong_chance, right_chance = habit.chances(moment)
-        if draw.random() < (right_chance if right[shown] else wrong_chance):
-            at = moment + draw.exponential(habit.delay(shown, right[shown]))
-            told.append((at, shown, "label", key, right[shown]))
-    told.sort(key=lambda one: one[0])
-    return [one[1:] for one in told]
+        told += _request(habit, draw, key, moment, shown, int(draw.choice(4, p=law)), silent)
+    told.sort(key=lambda one: one.at)
+    return told
+
+
+def _request(
+    habit: Habit,
+    draw: np.random.Generator,
+    key: int,
+    moment: float,
+    shown: Arm,
+    case: int,
+    silent: bool,
+) -> list[_Event]:
+    """Return what the log tells of a request that is to have a twin."""
+    keyed = silent or habit.keyed is not None
+    told = [_Event(moment, shown, "drawn", key, False, keyed)]
+    if shown == habit.lost[0] and draw.random() < habit.lost[1]:
+        return told
+    right = {"canary": case >= 2, "live": case in (1, 3)}
+    twin = right["live" if shown == "canary" else "canary"]
+    told.append(_Event(moment, shown, "twin", key, twin, keyed))
+    wrong_chance, right_chance = habit.chances(moment)
+    if not silent and draw.random() < (right_chance if right[shown] else wrong_chance):
+        at = moment + draw.exponential(habit.delay(shown, right[shown]))
+        told.append(_Event(at, shown, "label", key, right[shown], keyed))
+    return told

@@ -29,7 +29,7 @@ from service.events.text_figures import TextFigures
 from service.limits import TenantLimits
 from service.metrics import Metrics
 from service.registry.records import Route
-from service.registry.routes import for_one_request, without_twin
+from service.registry.routes import for_one_request
 from service.tracing.names import ADAPTER, DIGEST, INPUTS, PREPARE, ROLE, TOKENS, VERSION
 from service.usage import UsageBook
 
@@ -196,7 +196,8 @@ class Predictor:
             "digest": route.digest,
         }
         if route.twin_share:
-            route = for_one_request(route, self._draw()) if self._pairs else without_twin(route)
+            drawn = self._draw() if self._pairs else None
+            route = for_one_request(route, drawn, keyed=routing_key is not None)
         with (
             Watched(self._recorder, route, len(inputs), call, self._metrics.objectives),
             self._entrance.entered(route.tenant, route.settings.rates) as entry,

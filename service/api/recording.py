@@ -145,6 +145,7 @@ class LoggedPredictions:
             provider=told.backbone.provider,
             role=route.role,
             alone=route.alone,
+            keyed=told.route.keyed,  # of a twin too
             revision=route.revision,
             time_s=time_s,
             ids=told.ids,

@@ -115,6 +115,7 @@ def prediction_batch(blocks: Sequence[PredictionBlock], first: int, redact: Reda
         "time": spread([block.time_s for block in blocks], "time"),
         "role": spread([block.role for block in blocks], "role"),
         "alone": spread([block.alone for block in blocks], "alone"),
+        "keyed": spread([block.keyed for block in blocks], "keyed"),
         "revision": spread([block.revision for block in blocks], "revision"),
         "prediction_id": _each((block.ids for block in blocks), "prediction_id"),
         "request_id": spread([block.request_id for block in blocks], "request_id"),

@@ -59,7 +59,8 @@ class PredictionBlock:
     sample: float = 1.0  # the share of the tenant's predictions that is logged
     figures: TextFigures | None = None  # of the texts, whether or not they are given
     images: ImageFigures | None = None  # of images, where those were asked
-    alone: bool | None = None  # beside a canary: whether no other version answered it, by the draw
+    alone: bool | None = None  # beside a canary: whether no other version answered it, by the draw,
+    keyed: bool | None = None  # and whether a routing key drew who answers the caller
     trace: object | None = None  # which the write is told of; None: the request is not recorded
 
     def __len__(self) -> int:

@@ -33,6 +33,7 @@ COLUMNS: tuple[tuple[str, pa.DataType, str], ...] = (
         pa.bool_(),
         "beside a canary: whether it was drawn that the other version does not answer it too",
     ),
+    ("keyed", pa.bool_(), "beside a canary: whether a routing key drew who answers the caller"),
     ("revision", pa.int64(), "of the rollout that sent the request here, or that was made"),
     ("prediction_id", pa.string(), "of a shadow or pair: the id of the answer that the caller got"),
     ("request_id", pa.string(), "the `X-Request-Id` of the answer"),

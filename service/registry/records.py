@@ -198,7 +198,8 @@ class Route:
     shadows: tuple["Route", ...] = ()  # other versions that answer the same texts, for the log
     windows: Windows | None = None  # of texts beyond the limit; None: they are truncated
     twin_share: float = 0.0  # of its requests, that the other of live and canary answers too
-    alone: bool | None = None  # beside a canary: whether it was drawn that the other one does not
+    alone: bool | None = None  # beside a canary: whether it was drawn that the other one does not,
+    keyed: bool | None = None  # and whether a routing key drew which of the two answers
 
 
 @dataclass(frozen=True, slots=True)

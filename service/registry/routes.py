@@ -143,22 +143,18 @@ class Routes:
         raise NoLiveVersion(reason) if version is None else UnknownVersion(reason)
 
 
-def for_one_request(route: Route, drawn: float) -> Route:
+def for_one_request(route: Route, drawn: float | None, *, keyed: bool) -> Route:
     """Return a route of a canary, or of live beside one, with the other one or without it.
 
-    `drawn` is a number in [0, 1) that no caller knows or chooses.
+    `drawn` is a number in [0, 1) that no caller knows or chooses; None: without it. `keyed` says
+    whether a routing key led here.
     """
     if not route.twin_share:
         return route
-    return replace(route, alone=False) if drawn < route.twin_share else without_twin(route)
-
-
-def without_twin(route: Route) -> Route:
-    """Return a route of a canary, or of live beside one, without the other one."""
-    if not route.twin_share:
-        return route
+    if drawn is not None and drawn < route.twin_share:
+        return replace(route, alone=False, keyed=keyed)
     others = tuple(shadow for shadow in route.shadows if shadow.role != "paired")
-    return replace(route, shadows=others, twin_share=0.0, alone=True)
+    return replace(route, shadows=others, twin_share=0.0, alone=True, keyed=keyed)
 
 
 @lru_cache(maxsize=4096)  # so that versions that share their labels share one tuple

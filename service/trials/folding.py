@@ -1,6 +1,7 @@
 """From frames of the event log to trials: what each of them is told, in the log's order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow.compute as pc
 from service.events.reader import LogBatch
 from service.events.schema import column_of
 from service.trials.spans import Arm
-from service.trials.trial import Trial
+from service.trials.trial import Arms, Trial
 
 Trials = Mapping[tuple[str, str], Sequence[Trial]]  # by tenant and adapter
 
@@ -80,29 +81,70 @@ def _fold_predictions(batch: LogBatch, records: Any, trial: Trial) -> None:
     own: dict[Arm, Any] = {"canary": canary, "live": live}
     for arm, rows in own.items():
         if len(rows):
-            requests, seconds = _requests(records, rows)
-            trial.answered(arm, seconds, len(rows), batch.written_s, requests=requests)
+            requests = _Requests(records.take(rows[_begins(records, rows)]))
+            trial.answered(
+                arm, requests.seconds(), len(rows), batch.written_s, requests=len(requests)
+            )
+            for keyed in requests.drawn():
+                trial.labels.drawn(arm, keyed=keyed)
     for key, name in _named(records, canary):
         trial.said(key, name)
-    for arm in own:
-        twins = rows_of(*arms.twins_of(arm))
-        if not len(twins) or (arm == "live" and arms.watched == "live"):
-            continue  # and what rides with a live version that is watched is its own twin
-        for rows in np.split(twins, np.flatnonzero(_begins(records, twins))[1:]):
-            told = _named(records, rows)
-            trial.twins(arm, [key for key, _ in told], [name for _, name in told])
+    twins = [(arm, request) for arm in own for request in _twins(records, rows_of, arm, arms)]
+    for arm, request in twins:
+        trial.labels.had(arm, keyed=request.keyed)
+    for arm, request in twins:
+        trial.twins(arm, request.keys, request.names, keyed=request.keyed)
 
 
-def _requests(records: Any, rows: Any) -> tuple[int, list[float]]:
-    """Return how many requests there are, and the seconds of those that went alone by the draw.
+@dataclass(frozen=True, slots=True)
+class _Twin:
+    """What the other version said of one request."""
 
-    Drawn, not found without a twin: of one that was dropped, the queue was full.
-    """
-    firsts = records.take(rows[_begins(records, rows)])
-    took = pc.add(firsts.column("queue_s"), firsts.column("compute_s"))
-    alone = pc.fill_null(column_of(firsts, "alone"), False)
-    seconds: list[float] = took.filter(alone).to_numpy(zero_copy_only=False).tolist()
-    return firsts.num_rows, seconds
+    keys: list[int]
+    names: list[str]
+    keyed: bool
+
+
+def _twins(records: Any, rows_of: Callable[[str, int], Any], arm: Arm, arms: Arms) -> list[_Twin]:
+    """Return the twins of one version's requests."""
+    if arm == "live" and arms.watched == "live":
+        return []  # what rides with a live version that is watched is its own twin
+    twins = rows_of(*arms.twins_of(arm))
+    if not len(twins):
+        return []
+    found = []
+    for rows in np.split(twins, np.flatnonzero(_begins(records, twins))[1:]):
+        told = _named(records, rows)
+        keyed = bool(column_of(records, "keyed")[int(rows[0])].as_py())
+        found.append(_Twin([key for key, _ in told], [name for _, name in told], keyed))
+    return found
+
+
+class _Requests:
+    """Requests, by the first row of each."""
+
+    def __init__(self, firsts: Any) -> None:
+        self._firsts = firsts
+        self._alone = pc.fill_null(column_of(firsts, "alone"), True)
+
+    def __len__(self) -> int:
+        return int(self._firsts.num_rows)
+
+    def seconds(self) -> list[float]:
+        """Return the seconds of those that were drawn to go alone.
+
+        Drawn, not found without a twin: of one that was dropped, the queue was full.
+        """
+        took = pc.add(self._firsts.column("queue_s"), self._firsts.column("compute_s"))
+        drawn = pc.fill_null(column_of(self._firsts, "alone"), False)
+        seconds: list[float] = took.filter(drawn).to_numpy(zero_copy_only=False).tolist()
+        return seconds
+
+    def drawn(self) -> list[bool]:
+        """Return of each that was drawn to have a twin whether a key led to its version."""
+        keyed = pc.fill_null(column_of(self._firsts, "keyed"), False)
+        found: list[bool] = keyed.filter(pc.invert(self._alone)).to_pylist()
+        return found
 
 
 def _begins(records: Any, rows: Any) -> Any:

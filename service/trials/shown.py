@@ -6,14 +6,18 @@ pairs that were there together; what comes of it later is shown and not bet on. 
 bounded; the oldest goes.
 """
 
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
+
+from service.trials.spans import Arm
 
 _CODES = 1 << 24  # names of classes of two versions, and more than there can be
 
 _Value = TypeVar("_Value")
 
-KINDS = 4  # of rows that are kept
+KINDS = 5  # of rows that are kept
 
 _NONE, _WRONG, _RIGHT = 0, 1, 2  # what is known of a twin
 
@@ -59,33 +63,49 @@ class _Awaited:
     right_now: bool
 
 
-@dataclass(slots=True)
-class _Lot:
-    """Pairs of one request that are not bet on yet."""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request that both answered."""
 
-    rows: int = 0
+    rows: int
+    weight: float
+
+
+@dataclass(slots=True)
+class Lot:
+    """Labelled pairs of one request that are not bet on yet."""
+
+    version: Arm
+    request: int
+    asked: _Asked
     behind: int = 0  # those that the canary alone had wrong, less those that live alone had
+
+
+Lots = dict[tuple[Arm, int], Lot]  # by version and number, in the order in which their labels came
 
 
 class Shown:
     """The answers that callers got of one version, and their twins of the other."""
 
-    def __init__(self, version: Literal["canary", "live"], codes: dict[str, int]) -> None:
-        """`codes` are the classes' numbers, which both versions share."""
+    def __init__(self, version: Arm, codes: dict[str, int], lots: Lots) -> None:
+        """`codes` are the classes' numbers, `lots` what is not bet on; both versions share them."""
         self.version = version
         self.labelled = 0
         self.right = 0
         self.table = Table()
         self.requests = 0  # that have twins,
-        self.bets = 0  # and those of them that were bet on
+        self.told = 0  # those of them that have labels,
+        self.alike = 0  # and those on whose labelled rows neither was ahead
         self._codes = codes
         self._kept_max = 1
         # What the other one said, by the answer's key: the request's number and the code.
-        self._twins: dict[int, int] = {}
-        self._awaited: dict[int, _Awaited] = {}  # labels without a twin so far
-        self._known: dict[int, int] = {}  # labelled answers: who was right, and the twin
-        self._lots: dict[int, _Lot] = {}  # by request
-        self._settled: dict[int, None] = {}  # requests that were bet on
+        self._twins: OrderedDict[int, int] = OrderedDict()
+        self._awaited: OrderedDict[int, _Awaited] = OrderedDict()  # labels without a twin so far
+        # Labelled answers: who was right, and the twin.
+        self._known: OrderedDict[int, int] = OrderedDict()
+        self._asked: OrderedDict[int, _Asked] = OrderedDict()  # by the request's number, until bet
+        self._settled: OrderedDict[int, None] = OrderedDict()  # requests that were bet on
+        self._lots = lots
 
     @property
     def kept(self) -> int:
@@ -101,11 +121,17 @@ class Shown:
                 kept.clear()  # and its memory, which deleting keys one by one would keep
                 kept.update(newest)
 
-    def _every(self) -> tuple[dict[int, Any], ...]:
-        return (self._twins, self._awaited, self._known, self._settled)
+    def _every(self) -> tuple[OrderedDict[int, Any], ...]:
+        return (self._twins, self._awaited, self._known, self._asked, self._settled)
 
-    def twin(self, key: int, said: str, request: int) -> None:
-        """Take what the other one said of the text of an answer, one of a request's."""
+    def twins(self, keys: Sequence[int], names: Sequence[str], weight: float = 1.0) -> None:
+        """Take what the other one said of the texts of one request, which counts so much."""
+        self.requests += 1
+        self._keep(self._asked, self.requests, _Asked(len(keys), weight))
+        for key, name in zip(keys, names, strict=True):
+            self._twin(key, name, self.requests)
+
+    def _twin(self, key: int, said: str, request: int) -> None:
         awaited = self._awaited.pop(key, None)
         code = self._code(said)
         self._keep(self._twins, key, request * _CODES + code)
@@ -130,16 +156,18 @@ class Shown:
             self._pair(request, right, said == code)
             self._enter(key, right, said == code)
 
-    def settle(self) -> list[float]:
-        """Return the lots of which pairs came since the last time, once each and for good.
+    def settle(self, lot: Lot) -> float:
+        """Return by how much the canary was wrong more often than live, of a request; once for all.
 
-        Of each, by how much the canary was wrong more often than live: -1 to 1.
+        Of all of its rows and by its weight: -1 to 1. Of rows without a label nothing is known, and
+        they count as 0: divided by the labelled ones alone, complaints about many single rows would
+        weigh more than those about as many rows of few requests.
         """
-        lots, self._lots = self._lots, {}
-        self.bets += len(lots)
-        for request in lots:
-            self._keep(self._settled, request, None)
-        return [lot.behind / lot.rows for lot in lots.values()]
+        self._asked.pop(lot.request, None)
+        self._keep(self._settled, lot.request, None)
+        self.told += 1
+        self.alike += lot.behind == 0
+        return lot.asked.weight * lot.behind / lot.asked.rows
 
     def _code(self, name: str) -> int:
         return self._codes.setdefault(name, len(self._codes))
@@ -154,11 +182,13 @@ class Shown:
 
     def _pair(self, request: int, right: bool, twin_right: bool) -> None:
         """Take a pair for the bet on its request, unless that is made."""
-        if request in self._settled:
-            return
+        lot = self._lots.get((self.version, request))
+        if lot is None:
+            asked = self._asked.get(request)
+            if request in self._settled or asked is None:  # or it was forgotten
+                return
+            lot = self._lots[self.version, request] = Lot(self.version, request, asked)
         canary, live = self._versions(right, twin_right)
-        lot = self._lots.setdefault(request, _Lot())
-        lot.rows += 1
         lot.behind += live - canary
 
     def _correct(self, key: int, known: int, label: int, right: bool, twin: int | None) -> None:
@@ -175,7 +205,7 @@ class Shown:
         self.table.add(*self._versions(was_right, was_twin == _RIGHT), -1)
         self._enter(key, right, twin_right)
 
-    def _keep(self, kept: dict[int, _Value], key: int, value: _Value) -> None:
+    def _keep(self, kept: "OrderedDict[int, _Value]", key: int, value: _Value) -> None:
         kept[key] = value
         if len(kept) > self._kept_max:
-            del kept[next(iter(kept))]
+            kept.popitem(last=False)  # a dict's oldest would be searched for behind all that went

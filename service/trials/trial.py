@@ -111,14 +111,14 @@ class Trial:
         if len(self._said) > _AGREEING_MAX:
             del self._said[next(iter(self._said))]
 
-    def twins(self, arm: Arm, keys: Sequence[int], names: Sequence[str]) -> None:
+    def twins(
+        self, arm: Arm, keys: Sequence[int], names: Sequence[str], *, keyed: bool = False
+    ) -> None:
         """Take what the other one said of the texts of one of a version's requests."""
-        shown = self.labels.of(arm)
-        shown.requests += 1
-        for key, name in zip(keys, names, strict=True):
-            if arm == "canary":
+        if arm == "canary":
+            for key, name in zip(keys, names, strict=True):
                 self._agree(key, name)
-            shown.twin(key, name, shown.requests)
+        self.labels.twins(arm, keys, names, keyed=keyed)
 
     def _agree(self, key: int, name: str) -> None:
         said = self._said.pop(key, None)
@@ -158,7 +158,7 @@ class Trial:
             wealth = self.spans.latency
         else:
             wealth = self.labels.worse
-        if measure == "accuracy" and not self.labels.of_both:
+        if measure == "accuracy" and not (self.labels.of_both or self.proven == "accuracy"):
             return _LOG_PARTS[measure]  # as at the beginning
         return float(wealth.log10()) + _LOG_PARTS[measure]
 

@@ -66,8 +66,8 @@ def _missing(trial: Trial) -> str:
             f" {canary} below 100 percent, and room for it."
         )
     return (
-        f"of the requests that both answered, {labels.canary.bets} that {canary} answered for the"
-        f" caller have labels, and {labels.live.bets} of {live}. Label answers of both alike."
+        f"of the requests that both answered, {labels.canary.told} that {canary} answered for the"
+        f" caller have labels, and {labels.live.told} of {live}. Label answers of both alike."
     )
 
 

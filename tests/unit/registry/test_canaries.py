@@ -9,7 +9,7 @@ from service.errors import Conflict, NoLiveVersion, UnacceptableRequest
 from service.registry.draw import position
 from service.registry.records import Canary, RegistryLimits, Rollout, TenantSettings
 from service.registry.registry import Registry
-from service.registry.routes import for_one_request, without_twin
+from service.registry.routes import for_one_request
 from tests.fakes.manifests import BACKBONE, manifest_of
 from tests.fakes.packages import package_of
 
@@ -75,7 +75,8 @@ def test_shadows_ride_with_live_and_canary_alike(published: Registry) -> None:
     put(published, WHOLE)
     with_canary = who_has_the_canary(published)
     for key in (min(with_canary), min(set(KEYS) - with_canary)):
-        shadows = without_twin(published.route("acme", "routing", None, key)).shadows
+        route = published.route("acme", "routing", None, key)
+        shadows = for_one_request(route, None, keyed=True).shadows
         assert [(s.version, s.role, s.revision, s.shadows) for s in shadows] == [
             (3, "shadow", 1, ()),
             (4, "shadow", 1, ()),
@@ -92,7 +93,10 @@ def test_what_the_canary_answers_the_live_version_answers_too(published: Registr
     assert {other.role for other in others} == {"shadow"}
     canary = published.route("acme", "routing", None, min(with_canary))
     assert canary.twin_share == pytest.approx(0.9)
-    assert [shadow.role for shadow in without_twin(canary).shadows] == ["shadow", "shadow"]
+    assert [shadow.role for shadow in for_one_request(canary, None, keyed=False).shadows] == [
+        "shadow",
+        "shadow",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -112,13 +116,16 @@ def test_as_many_of_the_requests_of_either_have_twins(
     canary = published.routes().of_adapter("acme", "routing").canary
     assert canary is not None
     assert canary.twin_share == pytest.approx(0.9 * of_canary)
-    assert for_one_request(live, 0.9 * of_live - 1e-6) == replace(live, alone=False)
-    alone = for_one_request(live, 0.9 * of_live + 1e-6)
+    assert for_one_request(live, 0.9 * of_live - 1e-6, keyed=True) == replace(
+        live, alone=False, keyed=True
+    )
+    alone = for_one_request(live, 0.9 * of_live + 1e-6, keyed=False)
     assert (alone.alone, len(alone.shadows), alone.twin_share) == (True, 2, 0.0)
+    assert alone.keyed is False
     put(published, {"live": 1})
     only = published.route("acme", "routing", None)
     assert (only.twin_share, only.shadows, only.alone) == (0.0, (), None)
-    assert without_twin(only) is for_one_request(only, 0.0) is only
+    assert for_one_request(only, 0.0, keyed=True) is only
 
 
 def test_a_canary_that_answers_everything_has_nothing_to_be_compared_with(
@@ -269,7 +276,7 @@ def test_versions_of_another_bundle_wait_to_be_sent_again(published: Registry, s
     send(0)
     route = registry.route("acme", "routing", None, "x")
     assert (route.version, route.role) == (2, "canary")
-    assert [shadow.version for shadow in without_twin(route).shadows] == [3]
+    assert [shadow.version for shadow in for_one_request(route, None, keyed=True).shadows] == [3]
     with pytest.raises(UnacceptableRequest, match="version 4 was judged against the bundle"):
         put(registry, {"live": 1, "shadow": [4]})
     registry.close()

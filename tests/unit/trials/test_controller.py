@@ -199,7 +199,7 @@ def test_unless_told_so_it_only_tells(world: World) -> None:
     assert evidence >= 2.0
     rows = value("tenantry_canary_rows", {**labels, "arm": "canary", "kind": "labelled"})
     assert rows is not None
-    assert rows >= 10
+    assert rows >= 5
     world.roll(live=1)
     controller.tick()
     assert value("tenantry_canary_info", info) is None
@@ -237,7 +237,7 @@ def test_without_pairs_nothing_is_said_of_accuracy(world: World) -> None:
     assert found.evidence["accuracy"] < 0.0
 
 
-@pytest.mark.parametrize("of_live", [0, 9])
+@pytest.mark.parametrize("of_live", [0, 2])
 def test_of_labels_of_one_version_alone_nothing_is_said(world: World, of_live: int) -> None:
     controller = world.controller("canary")
     revision = world.put_up()

@@ -97,9 +97,32 @@ def test_labels_that_come_together_are_one_bet_for_each_request(tmp_path: Path) 
     for labels in (one.labels, other.labels):
         assert labels.canary.table.canary_wrong == labels.live.table.canary_wrong == 6
         assert (labels.canary.right, labels.live.right) == (0, 6)
+    assert (one.labels.canary.told, one.labels.live.told, one.labels.of_both) == (1, 1, False)
+    assert (other.labels.canary.told, other.labels.live.told, other.labels.of_both) == (6, 6, True)
     gain = pairs.log_gains(1.0)
     assert np.allclose(one.labels.worse.logs, 2 * gain)
     assert np.allclose(other.labels.worse.logs, 12 * gain)
+
+
+def test_what_was_dropped_and_who_had_a_key_is_read_from_the_log(tmp_path: Path) -> None:
+    trial = trial_of()
+    with written_log(tmp_path) as log:
+        for number, name in enumerate(NAMES):
+            ids = [f"{name}-{role}" for role in ("canary", "live")]
+            both: dict[str, Any] = {"alone": False, "keyed": number % 2 == 0, "request_id": name}
+            ask(log, 1, CANARY, "canary", ids=ids[:1], **both)
+            ask(log, 1, LIVE, "live", ids=ids[1:], **both)
+            both["alone"] = None
+            ask(log, 1, LIVE, "paired", ids=ids[:1], **both)
+            if number % 4:  # else dropped: of half of those with a key
+                ask(log, 1, CANARY, "paired", ids=ids[1:], **both)
+        log.flush()
+        fold_all(tmp_path, trial)
+    labels = trial.labels
+    assert (labels.canary.requests, labels.live.requests) == (200, 150)
+    assert {one.weight for one in labels.live._asked.values()} == {1.0}
+    keyed, plain = list(labels.canary._asked.values())[-2:]
+    assert plain.weight == 1.0 > keyed.weight
 
 
 def test_a_clock_that_is_set_back_ends_a_span() -> None:

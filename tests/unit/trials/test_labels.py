@@ -5,10 +5,13 @@ import pytest
 
 from service.trials import labels as labels_module
 from service.trials import pairs
-from service.trials.labels import ROWS_MIN, Labels, rows_of_each
+from service.trials.labels import ROWS_MIN, Labels, Twinned, rows_of_each
 from service.trials.shown import Shown
+from service.trials.spans import Arm
 from service.trials.trial import Arms, Trial
 from service.trials.wealth import Wealth
+
+ARMS: tuple[Arm, ...] = ("canary", "live")
 
 
 def evidence(labels: Labels) -> float:
@@ -19,12 +22,20 @@ def evidence(labels: Labels) -> float:
 def ask(shown: Shown, request: int, *, lost: int, won: int = 0, rows: int = 1) -> None:
     """Take a request's twins and labels; in some rows the canary alone was wrong, or live."""
     wrong, twin_wrong = (lost, won) if shown.version == "canary" else (won, lost)
-    for row in range(rows):
-        said = "b" if wrong <= row < wrong + twin_wrong else "a"
-        shown.twin(1_000 * request + row, said, request)
-    shown.requests += 1
+    said = ["b" if wrong <= row < wrong + twin_wrong else "a" for row in range(rows)]
+    shown.twins([1_000 * request + row for row in range(rows)], said)
     for row in range(rows):
         shown.label(1_000 * request + row, "a", right=row >= wrong)
+
+
+def open_labels() -> Labels:
+    """Return labels of both versions, on which neither was ahead."""
+    labels = Labels()
+    for request in range(3):
+        both(labels, 900 + request, lost=0)
+    labels.settle()
+    assert labels.of_both
+    return labels
 
 
 def both(labels: Labels, request: int, *, lost: int, won: int = 0, rows: int = 1) -> None:
@@ -34,20 +45,20 @@ def both(labels: Labels, request: int, *, lost: int, won: int = 0, rows: int = 1
 
 
 def test_a_pair_is_bet_on_once_its_label_and_its_twin_are_there() -> None:
-    early, late = Labels(), Labels()
-    early.canary.twin(1, "refund", 1)
+    early, late = open_labels(), open_labels()
+    early.canary.twins([1], ["refund"])
     assert evidence(early) == 0.0
     early.canary.label(1, "refund", right=False)
     late.canary.label(1, "refund", right=False)
     assert evidence(late) == 0.0
-    late.canary.twin(1, "refund", 1)
+    late.canary.twins([1], ["refund"])
     assert evidence(early) == evidence(late) > 0.0
     assert early.canary.table == late.canary.table
     assert early.canary.table.canary_wrong == 1
 
 
 def test_what_live_alone_has_wrong_of_its_own_answers_speaks_for_the_canary() -> None:
-    labels = Labels()
+    labels = open_labels()
     ask(labels.canary, 1, lost=1)
     ask(labels.live, 1, lost=0, won=1)
     labels.settle()
@@ -56,7 +67,7 @@ def test_what_live_alone_has_wrong_of_its_own_answers_speaks_for_the_canary() ->
 
 
 def test_what_the_canary_alone_has_wrong_beside_live_speaks_against_it() -> None:
-    labels = Labels()
+    labels = open_labels()
     ask(labels.canary, 1, lost=0)
     ask(labels.live, 1, lost=1)
     assert evidence(labels) > 0.0
@@ -64,7 +75,7 @@ def test_what_the_canary_alone_has_wrong_beside_live_speaks_against_it() -> None
 
 
 def test_the_rows_of_one_request_are_one_bet_on_their_mean() -> None:
-    one, many, mixed = Labels(), Labels(), Labels()
+    one, many, mixed = open_labels(), open_labels(), open_labels()
     both(one, 1, lost=1)
     both(many, 1, lost=50, rows=50)
     both(mixed, 1, lost=3, won=3, rows=10)
@@ -74,9 +85,8 @@ def test_the_rows_of_one_request_are_one_bet_on_their_mean() -> None:
 
 
 def test_a_request_is_bet_on_once_and_what_is_labelled_later_is_shown() -> None:
-    labels = Labels()
-    for row in range(10):
-        labels.canary.twin(row, "a", 1)
+    labels = open_labels()
+    labels.canary.twins(range(10), ["a"] * 10)
     for row in range(5):
         labels.canary.label(row, "a", right=False)
     before = evidence(labels)
@@ -88,43 +98,91 @@ def test_a_request_is_bet_on_once_and_what_is_labelled_later_is_shown() -> None:
     assert evidence(labels) > before
 
 
-def test_requests_of_the_commoner_version_count_less() -> None:
-    """As where a caller with a key asks more than his share, or twins were dropped."""
-    labels = Labels()
-    assert labels.weights == (1.0, 1.0)
-    labels.canary.requests, labels.live.requests = 80, 980
-    assert labels.weights == (1.0, 0.1)
-    labels.canary.requests, labels.live.requests = 980, 480
-    assert labels.weights == (0.5, 1.0)
-    ask(labels.canary, 1, lost=1)
-    half = evidence(labels)
-    whole = Labels()
-    ask(whole.canary, 1, lost=1)
-    assert 0.0 < half < evidence(whole)
+def test_a_request_counts_by_all_of_its_rows_that_both_answered() -> None:
+    few, all_ = Labels(drawn=True), Labels(drawn=True)
+    few.canary.twins(range(10), ["a"] * 10)
+    few.canary.label(0, "a", right=False)
+    ask(all_.canary, 1, lost=1, rows=10)
+    assert evidence(few) == evidence(all_) > 0.0
 
 
-@pytest.mark.parametrize(("of_canary", "of_live"), [(9, 30), (30, 9), (30, 0), (401, 20)])
-def test_labels_of_one_version_alone_are_no_evidence(of_canary: int, of_live: int) -> None:
+def test_twins_that_are_dropped_make_the_requests_of_the_other_version_count_less() -> None:
+    twinned = Twinned(keyed=False)
+    of_live = set()
+    for number in range(2_000):
+        for arm in ARMS:
+            twinned.drawn(arm)
+            if arm == "canary" or number % 5 < 3:
+                twinned.had(arm)
+            of_live.add(twinned.weight("live"))
+    assert twinned.weight("canary") == pytest.approx(0.6, abs=0.05)
+    assert of_live == {1.0}
+
+
+def test_who_asks_more_without_a_key_counts_as_much_and_with_keys_less() -> None:
+    """Chance draws requests without a key; how many have labels decides nothing."""
+    last = {}
+    for keyed in (False, True):
+        twinned = Twinned(keyed=keyed)
+        for number in range(4_000):
+            arm: Arm = "canary" if number % 4 else "live"
+            twinned.drawn(arm)
+            twinned.had(arm)
+            last[keyed, arm] = twinned.weight(arm)
+    assert last[False, "canary"] == last[False, "live"] == 1.0
+    assert last[True, "canary"] == pytest.approx(0.34, abs=0.05)
+    assert last[True, "live"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("of_canary", "of_live"), [((30, 0), (2, 0)), ((30, 0), (0, 0)), ((30, 300), (30, 20))]
+)
+def test_labels_of_one_version_alone_are_no_evidence(
+    of_canary: tuple[int, int], of_live: tuple[int, int]
+) -> None:
+    """Of requests that one alone had wrong, and of such that neither was ahead in."""
     labels = Labels()
-    for request in range(of_canary):
-        ask(labels.canary, request, lost=1)
-    for request in range(of_live):
-        ask(labels.live, request, lost=1)
-    labels.canary.requests = labels.live.requests = 1_000
+    for shown, (lost, alike) in ((labels.canary, of_canary), (labels.live, of_live)):
+        for request in range(1_000):
+            count = int(request < lost)
+            if request < lost + alike:
+                ask(shown, request, lost=count)
+                labels.settle()
+            else:
+                shown.twins([1_000 * request], ["a"])
+    ask(labels.canary, 5_000, lost=0)
     labels.settle()
     assert not labels.of_both
-    assert labels.bets == of_canary + of_live
 
 
-def test_labels_that_one_version_gets_oftener_are_evidence() -> None:
+def test_labels_of_one_version_that_come_later_are_made_up_for() -> None:
     labels = Labels()
-    for request in range(100):
-        ask(labels.canary, request, lost=1)
-    for request in range(10):
-        ask(labels.live, request, lost=1)
-    labels.canary.requests = labels.live.requests = 1_000
-    labels.settle()
+    for request in range(40):
+        ask(labels.canary, request, lost=0)
+        labels.live.twins([1_000 * request], ["a"])
+        labels.settle()
+    assert not labels.of_both
+    for request in range(40):
+        labels.live.label(1_000 * request, "a", right=True)
+        labels.settle()
+        if 5 <= request < 35:
+            assert not labels.of_both, "no more than chance apart is not enough"
     assert labels.of_both
+
+
+def test_labels_that_a_much_worse_version_gets_oftener_are_evidence() -> None:
+    """Complaints about a canary that is wrong in half of its answers, and live in one of 100."""
+    labels, draw = Labels(), random.Random(1)
+    for request in range(600):
+        for shown in (labels.canary, labels.live):
+            lost, won = draw.random() < 0.5, draw.random() < 0.01
+            if lost if shown is labels.canary else won:
+                ask(shown, request, lost=int(lost and not won), won=int(won and not lost))
+            else:
+                shown.twins([1_000 * request], ["a"])
+            labels.settle()
+    assert labels.of_both
+    assert evidence(labels) > 2.0
 
 
 def test_versions_that_differ_by_domain_and_not_on_the_whole_are_rarely_called_worse() -> None:
@@ -161,7 +219,7 @@ def test_complaints_about_versions_that_are_equal_prove_nothing_and_about_one_wo
             for shown in (labels.canary, labels.live):
                 lost, won = draw.random() < 0.2 + worse, draw.random() < 0.2
                 if not (lost if shown is labels.canary else won):
-                    shown.requests += 1  # and nobody complains
+                    shown.twins([-1], ["a"])  # and nobody complains
                     continue
                 request += 1
                 ask(shown, request, lost=int(lost and not won), won=int(won and not lost))
@@ -170,30 +228,30 @@ def test_complaints_about_versions_that_are_equal_prove_nothing_and_about_one_wo
 
 
 def test_a_label_that_comes_twice_is_bet_on_once() -> None:
-    once, twice = Labels(), Labels()
+    once, twice = Labels(drawn=True), Labels(drawn=True)
     for labels, times in ((once, 1), (twice, 3)):
-        for shown in (labels.canary, labels.live):
+        for shown in (labels.canary,):
             for key in range(12):
-                shown.twin(key, "refund", key)
+                shown.twins([key], ["refund"])
                 for _ in range(times):
                     shown.label(key, "refund", right=False)
     assert evidence(once) == evidence(twice)
     assert (twice.canary.labelled, twice.canary.right) == (12, 0)
-    assert (twice.live.labelled, twice.bets) == (12, 24)
+    assert (twice.canary.labelled, twice.bets) == (12, 12)
 
 
 @pytest.mark.parametrize("version", ["canary", "live"])
 def test_a_correction_changes_what_is_shown_and_no_bet(version: str) -> None:
-    labels = Labels()
+    labels = open_labels()
     shown, other = labels.canary, labels.live
     if version == "live":
         shown, other = other, shown
-    shown.twin(1, "refund", 1)
+    shown.twins([1], ["refund"])
     shown.label(1, "refund", right=False)
     before = evidence(labels)
     shown.label(1, "delivery", right=True)
     assert evidence(labels) == before != 0.0
-    assert (shown.labelled, shown.right) == (1, 1)
+    assert (shown.labelled, shown.right) == (4, 4)
     mine, its = ("live_wrong", "canary_wrong")
     if version == "live":
         mine, its = its, mine
@@ -201,12 +259,12 @@ def test_a_correction_changes_what_is_shown_and_no_bet(version: str) -> None:
 
 
 def test_a_correction_before_the_twin_comes_is_shown_and_the_first_label_is_bet_on() -> None:
-    labels, plain = Labels(), Labels()
+    labels, plain = Labels(drawn=True), Labels(drawn=True)
     for each in (labels, plain):
         each.canary.label(1, "refund", right=False)
     labels.canary.label(1, "delivery", right=True)
     for each in (labels, plain):
-        each.canary.twin(1, "refund", 1)
+        each.canary.twins([1], ["refund"])
     assert evidence(labels) == evidence(plain)
     assert (labels.canary.table.live_wrong, plain.canary.table.canary_wrong) == (1, 1)
     assert labels.canary.right == 1
@@ -223,7 +281,7 @@ def test_a_label_without_a_twin_is_shown_and_proves_nothing() -> None:
 
 
 def test_what_is_worse_in_one_direction_is_better_in_the_other() -> None:
-    worse, better = Labels(), Labels()
+    worse, better = open_labels(), open_labels()
     for request in range(16):
         both(worse, request, lost=int(request % 4 > 0), won=int(request % 4 == 0))
         both(better, request, lost=int(request % 4 == 0), won=int(request % 4 > 0))
@@ -238,7 +296,7 @@ def test_it_is_told_where_only_wrong_answers_are_labelled() -> None:
         sound.live.label(key, "a", right=key % 10 > 0)
     for key in range(40):
         for each in (labels, sound):
-            each.canary.twin(key, "a" if key % 10 else "b", key)
+            each.canary.twins([key], ["a" if key % 10 else "b"])
             each.canary.label(key, "a", right=False)
     assert labels.told_by_answers
     assert not sound.told_by_answers
@@ -256,25 +314,24 @@ def test_drawn_labels_need_none_of_the_other_version() -> None:
         labels.settle()
     assert drawn.of_both
     assert not half.of_both
-    assert half.worse.log10() < drawn.worse.log10()
 
 
 def test_what_is_kept_is_bounded_and_the_oldest_goes_first() -> None:
     labels = Labels()
-    labels.keep(80)
+    labels.keep(100)
     for key in range(25):
-        labels.canary.twin(key, "a", key)
+        labels.canary.twins([key], ["a"])
     for key in range(100, 125):
         labels.canary.label(key, "a", right=True)  # their twins never come
         labels.live.label(-key, "a", right=True)
-    assert labels.kept == 50
+    assert labels.kept == 60
     labels.canary.label(2, "a", right=False)  # its twin was forgotten
     labels.canary.label(24, "a", right=False)
     assert labels.canary.table.rows == 1
     for request in range(200, 240):
         ask(labels.canary, request, lost=0)
         labels.settle()
-    assert labels.kept <= 80
+    assert labels.kept <= 100
     labels.keep(10)
     assert labels.kept <= 10
 
@@ -301,10 +358,10 @@ def test_the_order_of_twins_and_labels_does_not_change_what_is_shown() -> None:
     tables, bets = set(), set()
     for _ in range(5):
         draw.shuffle(told)
-        labels = Labels()
+        labels = Labels(drawn=True)
         for what, key in told:
             if what == "twin":
-                labels.canary.twin(key, "a" if key % 3 else "b", key)
+                labels.canary.twins([key], ["a" if key % 3 else "b"])
             else:
                 labels.canary.label(key, "a", right=key % 2 == 0)
         table = labels.canary.table
