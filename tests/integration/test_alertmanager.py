@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from grafana.alertmanager.inhibitions import OF_A_DEAD_SERVICE, inhibitions
 from grafana.generate import ROOM
 from grafana.slo import read
+from tests.fakes.patience import until
 from tests.needs import needs_program
 
 START_S = 30.0
@@ -29,15 +29,27 @@ class Alertmanager:
     client: httpx.Client
 
     def silent(self, cluster: str, *alerts: dict[str, str]) -> set[str]:
-        """Post alerts, and return the names of those that are inhibited."""
+        """Post alerts, and return the names of those that are inhibited.
+
+        Inhibitions follow what was posted, in its order and a moment later: a pair that is known
+        to have one is posted behind it.
+        """
+        self._post(cluster, *alerts)
+        behind = f"{cluster}-behind"
+        burn = alert("TenantryErrorBudgetBurn", "critical")
+        self._post(behind, alert("TenantryServiceDown", "critical"), burn)
+        until(lambda: self._inhibited(behind, 2) == {burn["alertname"]})
+        return self._inhibited(cluster, len(alerts))
+
+    def _post(self, cluster: str, *alerts: dict[str, str]) -> None:
         posted = [{"labels": {**alert, "cluster": cluster}} for alert in alerts]
         self.client.post("/api/v2/alerts", json=posted).raise_for_status()
-        found = [one for one in self._alerts() if one["labels"]["cluster"] == cluster]
-        assert len(found) == len(alerts)
-        return {one["labels"]["alertname"] for one in found if one["status"]["inhibitedBy"]}
 
-    def _alerts(self) -> Any:
-        return self.client.get("/api/v2/alerts").raise_for_status().json()
+    def _inhibited(self, cluster: str, count: int) -> set[str]:
+        every = self.client.get("/api/v2/alerts").raise_for_status().json()
+        found = [one for one in every if one["labels"]["cluster"] == cluster]
+        assert len(found) == count
+        return {one["labels"]["alertname"] for one in found if one["status"]["inhibitedBy"]}
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +81,8 @@ def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmana
 
 
 def _wait(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + START_S
-    while time.monotonic() < until and process.poll() is None:
+    end = time.monotonic() + START_S
+    while time.monotonic() < end and process.poll() is None:
         try:
             if client.get("/-/ready").status_code == 200:
                 return

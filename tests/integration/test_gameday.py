@@ -63,4 +63,4 @@ def test_the_incidents_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(EVERY)
     assert "sidecar-dead: kill -9 of the sidecar" in lines
-    assert "labels-stop: nobody labels any more (only by name)" in lines
+    assert "service-dead: kill -9 of the service (only by name)" in lines
