@@ -35,6 +35,7 @@ class Habit:
     # Of requests with keys, times the canary's share that its callers ask, at first and at the end.
     keyed: tuple[float, float] | None = None
     silent: float = 0.0  # requests of a caller with a key, who never labels, to one of others
+    promised: bool = True  # whether what is supposed of labels holds
 
 
 def _complaints_then_all(moment: float) -> tuple[float, float]:
@@ -80,7 +81,12 @@ HABITS = (
     ),
     Habit("all answers, then complaints", chances=_all_then_complaints),
     Habit("the same, labels of the canary later", chances=_all_then_complaints, delay=_canary_late),
-    Habit("complaints, those about live later", chances=_complaints, delay=_live_late),
+    Habit(
+        "complaints, those about live later",
+        chances=_complaints,
+        delay=_live_late,
+        promised=False,
+    ),
     Habit("wrong answers labelled at once, right ones late", delay=_right_ones_late),
     Habit("the same, at 75 %", (75.0,), delay=_right_ones_late),
     Habit("complaints, and a caller with a key who never labels", chances=_complaints, silent=1.0),
@@ -89,24 +95,27 @@ HABITS = (
         (10.0,),
         _complaints,
         keyed=(3.0, 3.0),
+        promised=False,
     ),
     Habit(
         "the same, half as much and at the end three times; complaints",
         (10.0,),
         _complaints,
         keyed=(0.5, 3.0),
+        promised=False,
     ),
     Habit(
         "the same, all answers, then complaints",
         (10.0,),
         _all_then_complaints,
         keyed=(0.5, 3.0),
+        promised=False,
     ),
 )
 
 
 def habits_table(runs: int) -> tuple[Rows, tuple[int, int]]:
-    """Return the table of how many are taken out, and how many of all there are."""
+    """Return the table of how many are taken out, and of those with a promise, and how many are."""
     draw = np.random.default_rng(7)
     lines = []
     gone_of_all = 0
@@ -114,12 +123,12 @@ def habits_table(runs: int) -> tuple[Rows, tuple[int, int]]:
         gone = sum(_gone(habit, draw) for _ in range(runs))
         found = wilson(gone, runs)
         told = f"{found.value:.2%} ({found.lower:.2%} to {found.upper:.2%})"
-        lines.append((habit.told, told))
-        gone_of_all += gone
-    title = (
-        f"labels that come otherwise as time goes by, no worse, {_REQUESTS:,} requests with twins"
-    )
-    return Rows(title, ("", "taken out"), lines), (gone_of_all, runs * len(HABITS))
+        lines.append((habit.told, told, "yes" if habit.promised else "no"))
+        gone_of_all += gone * habit.promised
+    title = f"labels that come otherwise with time, no worse, {_REQUESTS:,} requests with twins"
+    columns = ("", "taken out", "promised")
+    promised = sum(habit.promised for habit in HABITS)
+    return Rows(title, columns, lines), (gone_of_all, runs * promised)
 
 
 def _gone(habit: Habit, draw: np.random.Generator) -> bool:

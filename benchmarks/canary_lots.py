@@ -61,12 +61,13 @@ class _Lot:
     lost: Reals
     won: Reals
     rows: Reals
+    asked: int  # rows, labelled or not
 
     @property
     def behind(self) -> Reals:
-        """Return by how much the canary was wrong more often, 0 where nothing is labelled."""
-        mean: Reals = (self.lost - self.won) / np.maximum(self.rows, 1.0)
-        return mean
+        """Return by how much the canary was wrong more often, of all rows."""
+        share: Reals = (self.lost - self.won) / self.asked
+        return share
 
 
 def simulate_lots(lots: Lots, runs: int, rows: int, seed: int) -> LotRuns:
@@ -108,7 +109,7 @@ def _asked(lots: Lots, shown: Arm, canary: Reals, live: Reals, draw: np.random.G
     wrong = np.array([1, 1, 0, 0] if shown == "canary" else [1, 0, 1, 0], np.bool_)
     chances = np.where(wrong, 1.0, 1.0 / lots.chosen)
     labelled = draw.binomial(counts, chances).astype(np.float64)
-    return _Lot(labelled[:, 1], labelled[:, 2], labelled.sum(axis=1))
+    return _Lot(labelled[:, 1], labelled[:, 2], labelled.sum(axis=1), lots.rows)
 
 
 def _wrong(lots: Lots, hard: Reals, domain: Counts) -> tuple[Reals, Reals]:

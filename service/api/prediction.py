@@ -134,7 +134,7 @@ class Predictor:
         pairs: bool = True,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        """`pairs`: what a canary answers, the live version answers too, for the log."""
+        """`pairs`: canary and live answer requests of each other too, for the log."""
         self._router = router
         self._preparing = preparing
         self._batcher = batcher
